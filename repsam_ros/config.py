@@ -1,0 +1,90 @@
+"""Strict configuration: frozen dataclasses read from YAML, with ``--set a.b=c`` on top."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import dacite
+import yaml
+
+from repsam_ros.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file.
+
+    Raises:
+        ConfigError: The file is missing, is not YAML or does not hold a mapping.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: expected a mapping, got {type(content).__name__}")
+    return content
+
+
+def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
+    """A copy of ``content`` with each ``a.b=c`` of ``overrides`` set; values are read as YAML."""
+    result = yaml.safe_load(yaml.safe_dump(content)) or {}
+    for override in overrides:
+        key, separator, value = override.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {override}: expected KEY=VALUE")
+        *parents, leaf = key.split(".")
+        node = result
+        for parent in parents:
+            node = node.setdefault(parent, {})
+            if not isinstance(node, dict):
+                raise ConfigError(f"--set {override}: {parent} is not a group")
+        try:
+            node[leaf] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {override}: value is not YAML") from error
+    return result
+
+
+def build_config(cls: type[T], content: dict[str, Any], source: str) -> T:
+    """An instance of the dataclass ``cls`` from plain values.
+
+    Raises:
+        ConfigError: Unknown key, missing key or wrong type, named with its path and ``source``.
+    """
+    rules = dacite.Config(strict=True, cast=[tuple])
+    try:
+        return dacite.from_dict(cls, content, rules)
+    except dacite.UnexpectedDataError as error:
+        keys = ", ".join(sorted(error.keys))
+        raise ConfigError(f"{source}: unknown key {keys} in {cls.__name__}") from error
+    except dacite.DaciteError as error:
+        raise ConfigError(f"{source}: {error}") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def load_config(cls: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
+    """Reads ``path`` into ``cls``; see :func:`build_config` and :func:`apply_overrides`."""
+    return build_config(cls, apply_overrides(read_yaml(path), overrides), str(path))
+
+
+def to_plain(config: Any) -> dict[str, Any]:
+    """Plain YAML/JSON values of a config dataclass, defaults included."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: plain(item) for key, item in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(item) for item in value]
+        return str(value) if isinstance(value, Path) else value
+
+    result = plain(dataclasses.asdict(config))
+    assert isinstance(result, dict)
+    return result

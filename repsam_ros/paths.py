@@ -1,0 +1,47 @@
+"""Where the package's own configuration and models lie, and how files are written."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from repsam_ros.errors import ConfigError
+
+
+@cache
+def share_dir() -> Path:
+    """The folder that holds ``models/``, ``config/`` and ``launch/``.
+
+    A source tree keeps them beside the package; pip and colcon install them to
+    ``PREFIX/share/repsam_ros`` (REP-122).
+    """
+    package = Path(__file__).resolve().parent
+    prefixes = [*package.parents, Path(sys.prefix)]
+    prefixes += [Path(p) for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+    candidates = [package.parent, *(prefix / "share" / "repsam_ros" for prefix in prefixes)]
+    for candidate in candidates:
+        if (candidate / "models" / "manifest.yaml").is_file():
+            return candidate
+    raise ConfigError(f"models/manifest.yaml not found beside {package} nor in share/repsam_ros")
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary path beside ``path`` that replaces it when the block succeeds."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
