@@ -1,0 +1,298 @@
+"""Object clouds with their surroundings: the last stage before a grasp planner.
+
+What happens to a frame, in order:
+
+1. Pixels outside the depth range or not finite are left out.
+2. Where depth mixes, pixels are removed. Within ``edge_px`` of a pixel, ``near`` and ``far`` are
+   the least and greatest depth. A pixel strictly between them is a flying pixel and goes. An
+   object pixel at its mask's border goes when it lies on the far side of a jump: such pixels
+   belong to whatever is behind, or to neither. A context pixel at a mask's border goes when it
+   continues the object's surface: masks that end a pixel short would otherwise leave a rim of
+   obstacles round every object.
+3. The context is voxelised and the support plane fitted to it; object points closer to the plane
+   than ``plane_margin_m`` are table that the mask caught and become context.
+4. Objects are voxelised finely and cleaned of statistical outliers (mean distance to the
+   ``outlier_neighbors`` nearest, above mean + ``outlier_sigmas`` deviations of their object:
+   Rusu et al. 2008). Objects left with fewer than ``min_object_points`` points become context.
+
+What stays of an object within ``edge_px`` of its mask's border carries ``FLAG_MASK_EDGE``: its
+position is measured, its membership is less certain.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from repsam_ros.errors import ConfigError, FrameError
+from repsam_ros.perception.support_plane import PlaneSettings, fit_support_plane
+from repsam_ros.structures import (
+    FLAG_MASK_EDGE,
+    Instances,
+    Intrinsics,
+    Plane,
+    RgbdFrame,
+    SceneCloud,
+)
+
+# A surface seen at more than this slope (76 degrees off frontal) counts as a depth jump.
+_GRAZING_SLOPE = 4.0
+
+
+@dataclass(frozen=True)
+class CloudSettings:
+    """How a frame becomes a cloud.
+
+    Attributes:
+        object_voxel_m: Point spacing on objects, metres.
+        context_voxel_m: Point spacing elsewhere, metres.
+        min_depth_m: Nearer points are left out.
+        max_depth_m: Farther points are left out.
+        context_margin_m: Context farther than this from the box round all objects is left out.
+        edge_px: Half width of the band in which mask borders and depth jumps act.
+        edge_jump_m: Depth difference that counts as a jump, metres.
+        plane_margin_m: Object points below this height over the support plane are context.
+        outlier_neighbors: Neighbours of the outlier test; 0 switches it off.
+        outlier_sigmas: Deviations above the mean that make an outlier.
+        min_object_points: Objects with fewer points become context.
+        plane: How the support plane is found.
+    """
+
+    object_voxel_m: float = 0.003
+    context_voxel_m: float = 0.006
+    min_depth_m: float = 0.15
+    max_depth_m: float = 2.5
+    context_margin_m: float = 0.4
+    edge_px: int = 2
+    edge_jump_m: float = 0.01
+    plane_margin_m: float = 0.005
+    outlier_neighbors: int = 20
+    outlier_sigmas: float = 2.0
+    min_object_points: int = 20
+    plane: PlaneSettings = field(default_factory=PlaneSettings)
+
+    def __post_init__(self) -> None:
+        if min(self.object_voxel_m, self.context_voxel_m) < 0.0005:
+            raise ConfigError("object_voxel_m and context_voxel_m must be at least 0.0005")
+        if not 0 <= self.min_depth_m < self.max_depth_m:
+            raise ConfigError("min_depth_m must be at least 0 and below max_depth_m")
+        if self.edge_px < 0 or self.outlier_neighbors < 0 or self.min_object_points < 1:
+            raise ConfigError("edge_px, outlier_neighbors or min_object_points is too small")
+
+
+def unproject(depth_m: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
+    """(H, W, 3) points in the camera's optical frame, metres; zeros where depth is invalid.
+
+    Args:
+        depth_m: (H, W) metres along the optical axis, 0 = invalid.
+    """
+    if depth_m.shape != (intrinsics.height, intrinsics.width):
+        raise FrameError(
+            "size_mismatch",
+            f"depth_m: expected {(intrinsics.height, intrinsics.width)}, got {depth_m.shape}",
+        )
+    depth = np.where(np.isfinite(depth_m), depth_m, np.float32(0))
+    columns = ((np.arange(intrinsics.width) - intrinsics.cx) / intrinsics.fx).astype(np.float32)
+    rows = ((np.arange(intrinsics.height) - intrinsics.cy) / intrinsics.fy).astype(np.float32)
+    points = np.empty((*depth.shape, 3), np.float32)
+    np.multiply(depth, columns, out=points[..., 0])
+    np.multiply(depth, rows[:, None], out=points[..., 1])
+    points[..., 2] = depth
+    return points
+
+
+def project(points_m: NDArray[np.floating], intrinsics: Intrinsics) -> NDArray[np.float64]:
+    """(..., 2) pixels x, y of (..., 3) optical-frame points; NaN at or behind the lens."""
+    points = np.asarray(points_m, np.float64)
+    depth = np.where(points[..., 2] > 0, points[..., 2], np.nan)
+    return np.stack(
+        (
+            points[..., 0] / depth * intrinsics.fx + intrinsics.cx,
+            points[..., 1] / depth * intrinsics.fy + intrinsics.cy,
+        ),
+        axis=-1,
+    )
+
+
+@dataclass(frozen=True)
+class _Points:
+    """Points of one voxel size; all arrays are of one length."""
+
+    points: NDArray[np.float32]
+    colors: NDArray[np.uint8]
+    ids: NDArray[np.uint32]
+    flags: NDArray[np.uint8]
+
+    def where(self, keep: NDArray[np.bool_]) -> _Points:
+        return _Points(self.points[keep], self.colors[keep], self.ids[keep], self.flags[keep])
+
+    def __add__(self, other: _Points) -> _Points:
+        return _Points(
+            np.concatenate((self.points, other.points)),
+            np.concatenate((self.colors, other.colors)),
+            np.concatenate((self.ids, other.ids)),
+            np.concatenate((self.flags, other.flags)),
+        )
+
+    def as_context(self) -> _Points:
+        return _Points(self.points, self.colors, np.zeros_like(self.ids), np.zeros_like(self.flags))
+
+
+def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings) -> SceneCloud:
+    """The objects of a frame and their surroundings, in the camera's optical frame.
+
+    Objects come first, by id, then the context; within each, points are in a fixed order.
+
+    Raises:
+        FrameError: ``size_mismatch`` when the label map is not of the frame's size.
+    """
+    labels, depth_m = instances.labels, frame.depth_m
+    if labels.shape != depth_m.shape:
+        raise FrameError("size_mismatch", f"labels {labels.shape}, depth {depth_m.shape}")
+    object_px, context_px, edge_px = _classify(depth_m, labels, frame.intrinsics, settings)
+    points_m = unproject(depth_m, frame.intrinsics)
+
+    def gather(mask: NDArray[np.bool_]) -> _Points:
+        flat = np.flatnonzero(mask)
+        return _Points(
+            points_m.reshape(-1, 3)[flat],
+            frame.color.reshape(-1, 3)[flat],
+            labels.reshape(-1)[flat].astype(np.uint32),
+            (edge_px.reshape(-1)[flat] * FLAG_MASK_EDGE).astype(np.uint8),
+        )
+
+    step = _context_step(depth_m, context_px, frame.intrinsics, settings.context_voxel_m)
+    sparse_px = np.zeros_like(context_px)
+    sparse_px[::step, ::step] = context_px[::step, ::step]
+    context = _voxelise(gather(sparse_px).as_context(), settings.context_voxel_m)
+    objects = _voxelise(gather(object_px), settings.object_voxel_m)
+    viewpoint_m = np.zeros(3)
+    plane = fit_support_plane(
+        context.points, objects.points, objects.ids, viewpoint_m, settings.plane
+    )
+    objects, fallen = _clean_objects(objects, plane, settings)
+    context = _crop(context + fallen.as_context(), objects.points, settings.context_margin_m)
+    everything = objects + context
+    scores = np.concatenate((np.zeros(1, np.float32), instances.scores))
+    return SceneCloud(
+        points_m=everything.points,
+        colors=everything.colors,
+        instance_ids=everything.ids,
+        scores=scores[everything.ids],
+        flags=everything.flags,
+        stamp_ns=frame.stamp_ns,
+        frame_id=frame.frame_id,
+        support_plane=plane,
+        viewpoint_m=viewpoint_m,
+    )
+
+
+def _classify(
+    depth_m: NDArray[np.float32],
+    labels: NDArray[np.uint16],
+    intrinsics: Intrinsics,
+    settings: CloudSettings,
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """(H, W) masks: object pixels, context pixels, pixels near a mask's border."""
+    valid = np.isfinite(depth_m) & (depth_m > 0)
+    depth_m = np.where(valid, depth_m, np.float32(0))
+    in_range = valid & (depth_m >= settings.min_depth_m) & (depth_m <= settings.max_depth_m)
+    is_object = labels > 0
+    window = np.ones((2 * settings.edge_px + 1,) * 2, np.uint8)
+    near = cv2.erode(np.where(valid, depth_m, np.float32(np.inf)), window)
+    far = cv2.dilate(depth_m, window)
+    near_object = cv2.erode(np.where(valid & is_object, depth_m, np.float32(np.inf)), window)
+    far_object = cv2.dilate(np.where(is_object, depth_m, np.float32(0)), window)
+    border = cv2.erode(labels, window) != cv2.dilate(labels, window)
+    slope = _GRAZING_SLOPE * settings.edge_px / min(intrinsics.fx, intrinsics.fy)
+    jump = np.maximum(np.float32(settings.edge_jump_m), np.float32(slope) * depth_m)
+    behind = depth_m > near + jump
+    mixed = behind & (depth_m < far - jump)
+    rim = border & (depth_m >= near_object - jump) & (depth_m <= far_object + jump)
+    object_px = in_range & is_object & ~mixed & ~(border & behind)
+    context_px = in_range & ~is_object & ~mixed & ~rim
+    return object_px, context_px, border
+
+
+def _context_step(
+    depth_m: NDArray[np.float32],
+    context_px: NDArray[np.bool_],
+    intrinsics: Intrinsics,
+    voxel_m: float,
+) -> int:
+    """Pixel step that still puts about two samples along each voxel of the context."""
+    depths = depth_m[::8, ::8][context_px[::8, ::8]]
+    if not len(depths):
+        return 1
+    pitch_m = float(np.median(depths)) / min(intrinsics.fx, intrinsics.fy)
+    return max(1, int(voxel_m / (2 * pitch_m)))
+
+
+def _voxelise(cloud: _Points, voxel_m: float) -> _Points:
+    """One point per id and voxel: the mean position, one pixel's colour, all flags."""
+    count = len(cloud.points)
+    if not count:
+        return cloud
+    cells = np.floor(cloud.points * np.float32(1 / voxel_m)).astype(np.int64)
+    cells -= cells.min(axis=0)
+    sizes = cells.max(axis=0) + 1
+    key = cloud.ids.astype(np.int64)
+    for axis in range(3):
+        key = key * sizes[axis] + cells[:, axis]
+    order = np.argsort(key, kind="stable")
+    key = key[order]
+    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
+    lengths = np.diff(starts, append=count)
+    means = np.add.reduceat(cloud.points[order], starts, axis=0) / lengths[:, None]
+    first = order[starts]
+    return _Points(
+        means.astype(np.float32),
+        cloud.colors[first],
+        cloud.ids[first],
+        np.bitwise_or.reduceat(cloud.flags[order], starts),
+    )
+
+
+def _clean_objects(
+    objects: _Points, plane: Plane | None, settings: CloudSettings
+) -> tuple[_Points, _Points]:
+    """Objects without table and outliers, and the points that became context."""
+    standing = np.ones(len(objects.points), bool)
+    if plane is not None:
+        standing = plane.height_m(objects.points) >= settings.plane_margin_m
+    table, objects = objects.where(~standing), objects.where(standing)
+    objects = objects.where(_inliers(objects, settings))
+    counts = np.bincount(objects.ids, minlength=1)
+    large = counts[objects.ids] >= settings.min_object_points
+    return objects.where(large), table + objects.where(~large)
+
+
+def _inliers(objects: _Points, settings: CloudSettings) -> NDArray[np.bool_]:
+    """(N,) False for statistical outliers within their object."""
+    neighbors = settings.outlier_neighbors
+    if not neighbors or len(objects.points) <= neighbors:
+        return np.ones(len(objects.points), bool)
+    # Objects are shifted apart so that one tree answers for all, each among its own points.
+    spread = float(np.ptp(objects.points, axis=0).max()) + 1.0
+    apart = objects.points.astype(np.float64)
+    apart[:, 0] += objects.ids * (3 * spread)
+    tree = cKDTree(apart, balanced_tree=False, compact_nodes=False)
+    distances, _ = tree.query(apart, k=neighbors + 1, workers=-1)
+    mean_m = np.minimum(distances, spread)[:, 1:].mean(axis=1)
+    counts = np.maximum(np.bincount(objects.ids), 1)
+    centre = np.bincount(objects.ids, mean_m) / counts
+    variance = np.bincount(objects.ids, (mean_m - centre[objects.ids]) ** 2) / counts
+    limit = centre + settings.outlier_sigmas * np.sqrt(variance)
+    inliers: NDArray[np.bool_] = mean_m <= limit[objects.ids]
+    return inliers
+
+
+def _crop(context: _Points, objects_m: NDArray[np.float32], margin_m: float) -> _Points:
+    if not len(objects_m):
+        return context
+    low, high = objects_m.min(axis=0) - margin_m, objects_m.max(axis=0) + margin_m
+    return context.where(np.all((context.points >= low) & (context.points <= high), axis=1))

@@ -1,0 +1,141 @@
+"""The plane that the objects stand on, fitted to the points around them.
+
+Seeded RANSAC (Fischler and Bolles 1981) proposes planes, least squares with Tukey weights
+refines the best. A plane that the objects touch wins over a bigger one behind them (a wall, the
+floor under a table): no image axis and no gravity direction is assumed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.errors import ConfigError
+from repsam_ros.structures import Plane
+
+_MAX_FIT_POINTS = 3000
+_MAX_POINTS_PER_OBJECT = 60
+
+
+@dataclass(frozen=True)
+class PlaneSettings:
+    """How the support plane is found.
+
+    Attributes:
+        inlier_m: Distance of an inlier to the plane, metres.
+        min_inlier_share: Share of the points around the objects that the plane must explain.
+        min_inliers: Least number of inliers.
+        contact_m: An object touches a plane that its nearest points come this close to.
+        hypotheses: Number of planes tried.
+        seed: Of the sampling.
+    """
+
+    inlier_m: float = 0.008
+    min_inlier_share: float = 0.2
+    min_inliers: int = 100
+    contact_m: float = 0.03
+    hypotheses: int = 150
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.inlier_m <= 0 or self.contact_m <= 0:
+            raise ConfigError("inlier_m and contact_m must be positive")
+        if not 0 < self.min_inlier_share <= 1:
+            raise ConfigError(f"min_inlier_share must be in (0, 1], got {self.min_inlier_share}")
+        if self.min_inliers < 3 or self.hypotheses < 1:
+            raise ConfigError("min_inliers must be at least 3 and hypotheses at least 1")
+
+
+def fit_support_plane(
+    context_m: NDArray[np.float32],
+    objects_m: NDArray[np.float32],
+    object_ids: NDArray[np.integer],
+    viewpoint_m: NDArray[np.float64],
+    settings: PlaneSettings,
+) -> Plane | None:
+    """The plane under the objects, or None when no plane explains the context.
+
+    Args:
+        context_m: (C, 3) points that belong to no object, evenly spread (voxelised).
+        objects_m: (N, 3) points of the objects; only used to choose between planes.
+        object_ids: (N,) the object of each point.
+        viewpoint_m: (3,) the normal will point to this side.
+    """
+    if len(context_m) < settings.min_inliers:
+        return None
+    rng = np.random.default_rng(settings.seed)
+    context = context_m.astype(np.float64)
+    sample = context
+    if len(context) > _MAX_FIT_POINTS:
+        sample = context[rng.choice(len(context), _MAX_FIT_POINTS, replace=False)]
+    normals, offsets = _propose(sample, viewpoint_m, settings.hypotheses, rng)
+    if not len(normals):
+        return None
+    inliers = np.abs(sample @ normals.T + offsets) < settings.inlier_m
+    contact = _contact_share(objects_m, object_ids, normals, offsets, settings.contact_m)
+    best = int(np.argmax(inliers.mean(axis=0) * (0.2 + 0.8 * contact)))
+    normal, offset = _refine(context, normals[best], float(offsets[best]), settings.inlier_m)
+    explained = np.abs(context @ normal + offset) < settings.inlier_m
+    if explained.sum() < settings.min_inliers or explained.mean() < settings.min_inlier_share:
+        return None
+    if normal @ viewpoint_m + offset < 0:
+        normal, offset = -normal, -offset
+    return Plane(normal, offset)
+
+
+def _propose(
+    points: NDArray[np.float64],
+    viewpoint_m: NDArray[np.float64],
+    count: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Planes through random triples, normals to the viewpoint: (K, 3) and (K,)."""
+    first, second, third = points[rng.integers(0, len(points), (3, count))]
+    normals = np.cross(second - first, third - first)
+    lengths = np.linalg.norm(normals, axis=1)
+    usable = lengths > 1e-6  # square metres: near-collinear triples give arbitrary planes
+    normals = normals[usable] / lengths[usable, None]
+    offsets = -np.einsum("ij,ij->i", normals, first[usable])
+    signs = np.where(normals @ viewpoint_m + offsets < 0, -1.0, 1.0)
+    return normals * signs[:, None], offsets * signs
+
+
+def _contact_share(
+    objects_m: NDArray[np.float32],
+    object_ids: NDArray[np.integer],
+    normals: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+    contact_m: float,
+) -> NDArray[np.float64]:
+    """(K,) share of objects whose lowest tenth comes within ``contact_m`` of each plane."""
+    ids = np.unique(object_ids)
+    if not len(ids):
+        return np.ones(len(normals))
+    touching = np.zeros(len(normals))
+    for instance_id in ids:
+        points = objects_m[object_ids == instance_id]
+        points = points[:: max(1, len(points) // _MAX_POINTS_PER_OBJECT)]
+        heights = np.sort(points @ normals.T + offsets, axis=0)
+        touching += np.abs(heights[len(heights) // 10]) < contact_m
+    return touching / len(ids)
+
+
+def _refine(
+    points: NDArray[np.float64], normal: NDArray[np.float64], offset: float, inlier_m: float
+) -> tuple[NDArray[np.float64], float]:
+    """Tukey-weighted total least squares, the scale shrinking to ``inlier_m``."""
+    for scale in (2.0, 1.5, 1.0, 1.0):
+        ratio = (points @ normal + offset) / (scale * inlier_m)
+        weights = np.where(np.abs(ratio) < 1, (1 - ratio**2) ** 2, 0.0)
+        total = weights.sum()
+        if total < 3:
+            break
+        centre = weights @ points / total
+        offsets = points - centre
+        _, vectors = np.linalg.eigh((offsets * weights[:, None]).T @ offsets)
+        flipped = vectors[:, 0] @ normal < 0
+        normal = -vectors[:, 0] if flipped else vectors[:, 0]
+        offset = float(-normal @ centre)
+    return normal, offset
