@@ -36,6 +36,11 @@ class SyncCounts:
     pending: Counter[str]
     time_jumps: int
 
+    @property
+    def unpaired(self) -> Counter[str]:
+        """Items without a partner once nothing more will come: what waits is unmatched."""
+        return self.dropped + Counter({f"unmatched_{k}": n for k, n in self.pending.items()})
+
 
 class StampSynchronizer(Generic[Item]):
     """Pairs each colour item with the nearest waiting depth item within the slop.

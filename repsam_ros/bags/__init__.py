@@ -1,0 +1,29 @@
+"""RGB-D bags in rosbag2's formats (sqlite3, mcap), written and read without ROS."""
+
+from repsam_ros.bags.checking import BagReport, check_bag
+from repsam_ros.bags.reading import (
+    BagFrame,
+    BagInfo,
+    BagMessage,
+    TopicInfo,
+    bag_info,
+    read_bag,
+    read_frames,
+)
+from repsam_ros.bags.topics import BagTopics
+from repsam_ros.bags.writing import STORAGES, write_bag
+
+__all__ = [
+    "STORAGES",
+    "BagFrame",
+    "BagInfo",
+    "BagMessage",
+    "BagReport",
+    "BagTopics",
+    "TopicInfo",
+    "bag_info",
+    "check_bag",
+    "read_bag",
+    "read_frames",
+    "write_bag",
+]

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from repsam_ros.backends import BackendInfo
+from repsam_ros.bags import write_bag
+from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.evaluation.replay import ReplaySettings, replay_bag
+from repsam_ros.images import read_labels
+from repsam_ros.structures import Instances, Intrinsics, RgbdFrame
+
+WIDTH, HEIGHT = 24, 16
+TABLE_M, OBJECT_M = 1.0, 0.8
+
+
+class NearThreshold:
+    """Takes all that is nearer than the table for one object: a real, if simple, segmenter."""
+
+    info = BackendInfo("threshold", "cpu", "none", "", "fp32", "1")
+
+    def segment(self, frame):
+        if frame.color[0, 0, 0] == 13:
+            raise FrameError("out_of_memory", "unlucky frame")
+        labels = ((frame.depth_m > 0) & (frame.depth_m < 0.9)).astype(np.uint16)
+        count = int(labels.max())
+        return Instances(labels, np.ones(count, np.float32), np.zeros((count, 2), np.float32))
+
+
+def scene(index, *, depth_m=None, red=0):
+    scene_depth_m = np.full((HEIGHT, WIDTH), TABLE_M, np.float32)
+    scene_depth_m[4:8, index : index + 5] = OBJECT_M
+    color = np.full((HEIGHT, WIDTH, 3), red, np.uint8)
+    camera = Intrinsics(20.0, 20.0, 11.5, 7.5, WIDTH, HEIGHT)
+    frame = RgbdFrame(color, scene_depth_m if depth_m is None else depth_m, camera)
+    return SimpleNamespace(name=f"scene{index}", frame=frame)
+
+
+def test_every_frame_gets_its_label_map(tmp_path):
+    scenes = [scene(index) for index in range(5)]
+    write_bag(tmp_path / "bag", scenes)
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
+    assert summary["received"] == {"color": 5, "depth": 5}
+    assert (summary["pairs"], summary["published"], summary["dropped"]) == (5, 5, {})
+    assert summary["backend"]["name"] == "threshold"
+    assert summary["latency_ms"]["p50"] > 0
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
+    for entry, wanted in zip(summary["frames"], scenes, strict=True):
+        assert entry["name"] == wanted.name
+        labels = read_labels(tmp_path / "out/labels" / f"{entry['stamp_ns']}.png")
+        np.testing.assert_array_equal(labels, wanted.frame.depth_m < 0.9)
+
+
+def test_unusable_frames_are_counted_and_the_rest_goes_on(tmp_path):
+    no_depth_m = np.zeros((HEIGHT, WIDTH), np.float32)
+    scenes = [scene(0), scene(1, depth_m=no_depth_m), scene(2, red=13), scene(3)]
+    write_bag(tmp_path / "bag", scenes)
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
+    assert summary["dropped"] == {"empty_depth": 1, "out_of_memory": 1}
+    assert [frame["name"] for frame in summary["frames"]] == ["scene0", "scene3"]
+    assert len(list((tmp_path / "out/labels").iterdir())) == 2
+
+
+def test_a_replay_without_a_usable_frame_has_no_latency(tmp_path):
+    write_bag(tmp_path / "bag", [scene(0, red=13)])
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
+    assert summary["published"] == 0
+    assert summary["latency_ms"] == {"p50": None, "p95": None, "p99": None}
+
+
+def test_label_maps_of_an_earlier_replay_are_gone(tmp_path):
+    write_bag(tmp_path / "long", [scene(index) for index in range(3)])
+    write_bag(tmp_path / "short", [scene(0)])
+    replay_bag(tmp_path / "long", tmp_path / "out", NearThreshold())
+    (tmp_path / "out/labels/notes.png").touch()
+    replay_bag(tmp_path / "short", tmp_path / "out", NearThreshold())
+    names = sorted(path.name for path in (tmp_path / "out/labels").iterdir())
+    assert names == ["1700000000000000000.png", "notes.png"]
+
+
+def test_depth_scale_reaches_the_frames(tmp_path):
+    write_bag(tmp_path / "bag", [scene(0)])
+    settings = ReplaySettings(depth_scale_m=0.002)
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold(), settings)
+    assert summary["frames"][0]["instances"] == 0
+
+
+def test_a_bag_that_breaks_off_leaves_no_summary(tmp_path):
+    write_bag(tmp_path / "bag", [scene(index) for index in range(3)])
+    file = tmp_path / "bag/bag.db3"
+    data = bytearray(file.read_bytes())
+    at = data.rfind(b"camera_color_optical_frame")
+    data[at] ^= 0xFF
+    file.write_bytes(data)
+    with pytest.raises(DatasetError, match="checksum"):
+        replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
+    assert not (tmp_path / "out/summary.json").exists()
