@@ -1,0 +1,34 @@
+"""Camera -> instance masks -> object clouds."""
+
+from launch import LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import OpaqueFunction
+
+from repsam_ros.ros.launching import (
+    camera_remappings,
+    common_arguments,
+    lifecycle_node,
+    rviz_and_record,
+    value,
+)
+
+
+def start_perception(context: LaunchContext) -> list[Action]:
+    return lifecycle_node(
+        context,
+        executable="perception_node",
+        name="perception",
+        params_file=value(context, "params_file"),
+        overrides={key: value(context, key) for key in ("backend", "model", "device")},
+        remappings=camera_remappings(value(context, "camera")),
+    )
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            *common_arguments(),
+            OpaqueFunction(function=start_perception),
+            OpaqueFunction(function=rviz_and_record),
+        ]
+    )

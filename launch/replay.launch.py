@@ -1,0 +1,83 @@
+"""Recorded bag -> perception (-> grasp planner); ends a moment after the bag."""
+
+from pathlib import Path
+
+from launch import Event, LaunchContext, LaunchDescription
+from launch.action import Action
+from launch.actions import (
+    DeclareLaunchArgument,
+    EmitEvent,
+    ExecuteProcess,
+    IncludeLaunchDescription,
+    OpaqueFunction,
+    RegisterEventHandler,
+    TimerAction,
+)
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.event_handlers import OnStateTransition
+from launch_ros.events.lifecycle import StateTransition
+from launch_ros.substitutions import ExecutableInPackage
+
+from repsam_ros.ros.launching import BOOLEANS, value
+
+LAUNCH = Path(__file__).parent
+LAST_FRAME_S = 5.0  # what the nodes get to finish the last frame
+
+
+def start_nodes(context: LaunchContext) -> list[Action]:
+    planner = value(context, "planner") == "true"
+    file = LAUNCH / ("grasping.launch.py" if planner else "perception.launch.py")
+    return [IncludeLaunchDescription(PythonLaunchDescriptionSource(str(file)))]
+
+
+def play_when_active(context: LaunchContext) -> list[Action]:
+    """Starts the player once perception listens, so that no frame of the bag is lost."""
+    command = [
+        ExecutableInPackage("repsam", "repsam_ros"),
+        *("bag", "play", value(context, "bag")),
+        *("--rate-factor", value(context, "rate_factor")),
+        *(["--loop"] if value(context, "loop") == "true" else []),
+    ]
+    end = TimerAction(
+        period=LAST_FRAME_S, actions=[EmitEvent(event=Shutdown(reason="the bag has ended"))]
+    )
+    player = ExecuteProcess(cmd=command, output="screen", on_exit=[end])
+
+    def perception_is_active(event: Event) -> bool:
+        return (
+            isinstance(event, StateTransition)
+            and event.goal_state == "active"
+            and event.action.node_name.endswith("/perception")
+        )
+
+    return [
+        RegisterEventHandler(
+            OnStateTransition(matcher=perception_is_active, entities=[player], handle_once=True)
+        )
+    ]
+
+
+def generate_launch_description() -> LaunchDescription:
+    return LaunchDescription(
+        [
+            DeclareLaunchArgument("bag", description="Folder of the recorded bag."),
+            DeclareLaunchArgument(
+                "planner",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Plan grasps as well.",
+            ),
+            DeclareLaunchArgument(
+                "rate_factor", default_value="1.0", description="Times the recorded rate."
+            ),
+            DeclareLaunchArgument(
+                "loop",
+                default_value="false",
+                choices=BOOLEANS,
+                description="Start the bag again at its end.",
+            ),
+            OpaqueFunction(function=play_when_active),
+            OpaqueFunction(function=start_nodes),
+        ]
+    )

@@ -1,0 +1,226 @@
+"""Guards the structure: who imports whom, what loads, what agrees."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+import repsam_ros
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "repsam_ros"
+NAME = PACKAGE.name
+
+ROS = re.compile(
+    r"(\w+_msgs|\w+_srvs|\w+_interfaces|rclpy|rcl_\w+|cv_bridge|tf2_\w+|message_filters|"
+    r"ament_\w+|launch|launch_\w+|rosidl_\w+|rosbag2_py|diagnostic_updater)"
+)
+
+# Heavy or optional packages, and the only places that may import them.
+HOME_OF = {
+    "mitsuba": ("simulation",),
+    "mujoco": ("simulation", "grasping.trials"),
+    "onnx": ("backends.onnxruntime", "export"),
+    "onnxruntime": ("backends.onnxruntime", "export"),
+    "open3d": ("simulation",),
+    "openvino": ("backends.openvino",),
+    "rosbags": ("bags", "messages"),
+    "segment_anything": ("network",),
+    "tensorrt": ("backends.tensorrt", "export"),
+    "tensorrt_rtx": ("backends.tensorrt", "export"),
+}
+
+# Packages that a machine may lack without any module being broken.
+OPTIONAL = {"launch", "launch_ros", "mitsuba", "onnx", "onnxruntime", "open3d", "openvino"} | {
+    "tensorrt",
+    "tensorrt_rtx",
+}
+
+# No module of the first folder imports one of the others: the flow goes one way.
+FORBIDDEN = {
+    "perception": ("adaptation", "evaluation", "simulation", "datasets", "network"),
+    "messages": ("perception", "network", "adaptation", "evaluation", "grasping"),
+    "grasping": ("adaptation", "network"),
+    "network": ("adaptation", "evaluation", "datasets", "simulation"),
+    "backends": ("adaptation", "evaluation", "datasets", "simulation"),
+    "datasets": ("adaptation", "network", "evaluation"),
+    "simulation": ("adaptation", "network", "perception", "evaluation"),
+}
+
+# The online path: importable on a robot that has a run-time backend but no torch, no Open3D.
+ONLINE = ("backends", "bags", "config", "errors", "messages", "paths", "structures")
+TRAINING_PACKAGES = ("torch", "torchvision", "open3d", "mujoco", "segment_anything")
+
+
+def dotted(path: Path) -> str:
+    """Module name inside the package, ``""`` for the package itself."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+VERBS = sorted(
+    path for path in (PACKAGE / "cli").glob("*.py") if path.stem not in ("__init__", "main")
+)
+
+
+@functools.cache
+def imports(path: Path, top_level_only: bool = False) -> frozenset[str]:
+    """Absolute names that a file imports; those under ``if TYPE_CHECKING`` count as well."""
+
+    def walk(node: ast.AST) -> Iterator[str]:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, ast.Import):
+                yield from (alias.name for alias in child.names)
+            elif isinstance(child, ast.ImportFrom):
+                assert child.level == 0, f"{path}: relative import"
+                yield from (f"{child.module}.{alias.name}" for alias in child.names)
+            elif top_level_only and isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+                continue
+            else:
+                yield from walk(child)
+
+    return frozenset(walk(ast.parse(path.read_text(), str(path))))
+
+
+def inside(module: str, place: str) -> bool:
+    return module == place or module.startswith(f"{place}.")
+
+
+def own_imports(path: Path, top_level_only: bool = False) -> list[str]:
+    """What a file imports from this package, without the package's name."""
+    prefix = f"{NAME}."
+    names = imports(path, top_level_only)
+    return [name.removeprefix(prefix) for name in names if name.startswith(prefix)]
+
+
+def run_python(code: str, *arguments: str) -> str:
+    """Standard output of ``python -c CODE``; fails the test with its traceback."""
+    command = [sys.executable, "-W", "error::ImportWarning", "-c", code, *arguments]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_ros_is_imported_only_in_its_folder(module):
+    if inside(module, "ros"):
+        return
+    roots = {name.split(".")[0] for name in imports(MODULES[module])}
+    assert not [root for root in roots if ROS.fullmatch(root)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_heavy_packages_stay_in_their_modules(module):
+    roots = {name.split(".")[0] for name in imports(MODULES[module])}
+    strays = [
+        root
+        for root in roots & HOME_OF.keys()
+        if not any(inside(module, home) for home in HOME_OF[root])
+    ]
+    assert not strays
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_follow_the_flow(module):
+    forbidden = FORBIDDEN.get(module.split(".")[0], ())
+    names = own_imports(MODULES[module])
+    assert not [name for name in names if any(inside(name, place) for place in forbidden)]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_nothing_imports_the_command_line_or_the_nodes(module):
+    names = own_imports(MODULES[module])
+    if not inside(module, "cli"):
+        assert not [name for name in names if inside(name, "cli")]
+    if not inside(module, "ros"):
+        at_start = own_imports(MODULES[module], top_level_only=True)
+        assert not [name for name in at_start if inside(name, "ros")]
+    if not inside(module, "ros") and not inside(module, "cli"):
+        assert not [name for name in names if inside(name, "ros")]
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=str)
+def test_every_folder_is_a_package(folder):
+    assert (folder / "__init__.py").is_file(), "find_packages would leave this folder out"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_imports(module):
+    try:
+        importlib.import_module(f"{NAME}.{module}".rstrip("."))
+    except ImportError as error:
+        missing = (error.name or "").split(".")[0]
+        without_ros = inside(module, "ros") and importlib.util.find_spec("rclpy") is None
+        if missing not in OPTIONAL and not (without_ros and ROS.fullmatch(missing)):
+            raise
+        pytest.skip(f"needs {missing}")
+
+
+def test_the_online_path_needs_neither_torch_nor_open3d():
+    modules = [
+        f"{NAME}.{module}"
+        for module in MODULES
+        if any(inside(module, place) for place in (*ONLINE, "perception", "grasping.planner"))
+        and not inside(module, "backends.torch")
+    ]
+    code = (
+        "import importlib, sys\n"
+        "blocked, modules = sys.argv[1].split(','), sys.argv[2].split(',')\n"
+        "sys.modules.update(dict.fromkeys(blocked))\n"  # None makes the import fail
+        "for module in modules: importlib.import_module(module)\n"
+        "print(len(modules))\n"
+    )
+    out = run_python(code, ",".join(TRAINING_PACKAGES), ",".join(modules))
+    assert int(out) == len(modules) > 10
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").rglob("*.yaml")), ids=lambda p: p.stem)
+def test_every_configuration_is_a_mapping(path):
+    content = yaml.safe_load(path.read_text())
+    assert isinstance(content, dict) and content
+
+
+@pytest.mark.parametrize("path", VERBS, ids=lambda path: path.stem)
+def test_every_verb_has_its_three_parts(path):
+    verb = importlib.import_module(f"{NAME}.cli.{path.stem}")
+    assert verb.SUMMARY.strip() == verb.SUMMARY and verb.SUMMARY
+    assert "\n" not in verb.SUMMARY
+    assert callable(verb.add_arguments) and callable(verb.run)
+
+
+@pytest.mark.parametrize("verb", ["", *(path.stem.replace("_", "-") for path in VERBS)])
+def test_help_loads_nothing_heavy(verb):
+    code = (
+        "import sys\n"
+        "from repsam_ros.cli.main import main\n"
+        "try: main([*sys.argv[1:], '--help'])\n"
+        "except SystemExit as end: assert not end.code, end.code\n"
+        "heavy = {'numpy', 'cv2', 'scipy', 'torch', 'yaml', 'rclpy', 'rosbags', 'mujoco'}\n"
+        "assert not heavy & sys.modules.keys(), heavy & sys.modules.keys()\n"
+    )
+    out = run_python(code, *([verb] if verb else []))
+    assert out.startswith("usage: repsam")
+
+
+def test_versions_agree():
+    package_xml = ElementTree.parse(ROOT / "package.xml").findtext("version")
+    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "setup.py", "--version"]
+    setup_py = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    ).stdout.split()[-1]
+    changelog = re.search(r"^(\d+\.\d+\.\d+) ", (ROOT / "CHANGELOG.rst").read_text(), re.M)
+    assert changelog is not None
+    assert {package_xml, setup_py, changelog[1]} == {repsam_ros.__version__}
