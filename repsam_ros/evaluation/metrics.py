@@ -19,6 +19,19 @@ from scipy.optimize import linear_sum_assignment
 
 from repsam_ros.errors import DatasetError
 
+SCORE_NAMES = (
+    "overlap_p",
+    "overlap_r",
+    "overlap_f",
+    "boundary_p",
+    "boundary_r",
+    "boundary_f",
+    "pct75",
+    "strict_miou",
+    "pooled_miou",
+)
+COUNT_NAMES = ("predicted", "true")
+
 _BOUNDARY_TOLERANCE = 0.003
 _DETECTED_F = 0.75
 

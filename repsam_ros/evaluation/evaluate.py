@@ -1,0 +1,199 @@
+"""Scores of a pipeline, or of given label maps, on a data set."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from repsam_ros import __version__
+from repsam_ros.datasets import Dataset, Sample
+from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.evaluation.metrics import COUNT_NAMES, SCORE_NAMES, score_labels
+from repsam_ros.evaluation.overlay import draw_labels
+from repsam_ros.evaluation.report import ImageResult, write_report
+from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals
+from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
+from repsam_ros.paths import atomic_path
+from repsam_ros.progress import track
+from repsam_ros.structures import Instances, RgbdFrame
+
+# Truth has this many hues of its own; unmatched predictions take others.
+_UNMATCHED_HUE = 1000
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is scored.
+
+    Attributes:
+        labels: (H, W) uint16 ids, 0 = background.
+        scores: Confidence by id, None where only a label map is known.
+        latency_s: From frame to label map, None where the map was given.
+    """
+
+    labels: NDArray[np.uint16]
+    scores: dict[int, float] | None = None
+    latency_s: float | None = None
+
+
+Predict = Callable[[Sample], Prediction]
+
+
+def predict_with(segment: Callable[[RgbdFrame], Instances]) -> Predict:
+    """Predictions of a pipeline's ``segment``."""
+
+    def predict(sample: Sample) -> Prediction:
+        start_s = time.perf_counter()
+        try:
+            instances = segment(sample.frame)
+        except FrameError as error:
+            raise FrameError(error.cause, f"{sample.name}: {error}") from error
+        latency_s = time.perf_counter() - start_s
+        scores = {k + 1: float(score) for k, score in enumerate(instances.scores)}
+        return Prediction(instances.labels, scores, latency_s)
+
+    return predict
+
+
+def predict_from_files(folder: Path, names: list[str]) -> Predict:
+    """Predictions read from ``folder/NAME.png``.
+
+    Raises:
+        DatasetError: The folder lacks a label map; in use: a map is broken or of a wrong size.
+    """
+    files = find_files(folder)
+    missing = [name for name in names if name not in files]
+    if missing:
+        more = f" ({len(missing)} of {len(names)} are missing)" if len(missing) > 1 else ""
+        raise DatasetError(f"{folder}: no label map named {missing[0]}{more}")
+
+    def predict(sample: Sample) -> Prediction:
+        labels = read_labels(files[sample.name])
+        if labels.shape != sample.labels.shape:
+            wanted, got = sample.labels.shape, labels.shape
+            raise DatasetError(
+                f"{files[sample.name]}: expected {wanted[1]}x{wanted[0]} pixels "
+                f"like the truth, got {got[1]}x{got[0]}"
+            )
+        return Prediction(labels)
+
+    return predict
+
+
+def evaluate(
+    dataset: Dataset,
+    predict: Predict,
+    out: Path,
+    *,
+    subject: Mapping[str, Any],
+    config: dict[str, Any],
+    bootstrap: BootstrapSettings,
+) -> dict[str, Any]:
+    """Scores every sample and writes results into ``out``.
+
+    Written are ``labels/`` (the predicted maps), ``overlays/`` (prediction beside truth),
+    ``per_image.csv``, ``config.yaml``, ``report.html`` and, last, ``metrics.json``.
+
+    Args:
+        subject: What was scored: model, backend, hash, or the folder of label maps.
+        config: The resolved configuration, plain values.
+
+    Returns:
+        The content of ``metrics.json``; scores in percent.
+    """
+    # Old figures beside new label maps would mislead if this run is cut short.
+    (out / "metrics.json").unlink(missing_ok=True)
+    _write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    results = []
+    for sample in track(dataset, len(dataset), "eval"):
+        prediction = predict(sample)
+        scores = score_labels(prediction.labels, sample.labels, sample.ignore)
+        write_png(out / "labels" / f"{sample.name}.png", prediction.labels)
+        with atomic_path(out / "overlays" / f"{sample.name}.jpg") as temporary:
+            temporary.write_bytes(encode_jpeg(_side_by_side(sample, prediction)))
+        results.append(ImageResult(sample.name, scores, prediction.latency_s))
+    about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
+    metrics = {**summarize(results, bootstrap), **about}
+    _write_text(out / "per_image.csv", _csv_text(results))
+    write_report(out / "report.html", metrics, results, out / "overlays")
+    _write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[str, Any]:
+    """Means over images in percent with bootstrap intervals, and latencies in milliseconds."""
+    values = 100.0 * np.array(
+        [[getattr(result.scores, name) for name in SCORE_NAMES] for result in results]
+    )
+    lower, upper = bootstrap_intervals(values, bootstrap)
+    bounds = zip(lower, upper, strict=True)
+    summary: dict[str, Any] = {
+        "mean": _rounded(dict(zip(SCORE_NAMES, values.mean(axis=0), strict=True))),
+        "ci95": {
+            name: [round(float(low), 4), round(float(high), 4)]
+            for name, (low, high) in zip(SCORE_NAMES, bounds, strict=True)
+        },
+        "n": len(results),
+        "instances": {
+            name: sum(getattr(result.scores, name) for result in results) for name in COUNT_NAMES
+        },
+        "version": __version__,
+    }
+    latencies_s = [result.latency_s for result in results if result.latency_s is not None]
+    if latencies_s:
+        p50, p95 = 1000 * np.quantile(latencies_s, (0.5, 0.95))
+        summary["latency_ms"] = _rounded({"p50": p50, "p95": p95})
+    return summary
+
+
+def _rounded(values: dict[str, Any]) -> dict[str, float]:
+    return {name: round(float(value), 4) for name, value in values.items()}
+
+
+def _side_by_side(sample: Sample, prediction: Prediction) -> NDArray[np.uint8]:
+    """Prediction and truth; a prediction has the hue of the true object it covers best."""
+    hue_ids = _matching_hues(prediction.labels, sample.labels)
+    scores = prediction.scores
+    captions = None if scores is None else {k: f"{k}: {s:.2f}" for k, s in scores.items()}
+    color = sample.frame.color.copy()
+    color[sample.ignore] //= 2
+    left = draw_labels(color, prediction.labels, captions, hue_ids)
+    right = draw_labels(color, sample.labels)
+    return np.concatenate((left, right), axis=1)
+
+
+def _matching_hues(predicted: NDArray[np.uint16], truth: NDArray[np.uint16]) -> dict[int, int]:
+    hues = {int(k): int(k) + _UNMATCHED_HUE for k in np.unique(predicted) if k}
+    for k in np.unique(truth):
+        if k and (under := predicted[(truth == k) & (predicted > 0)]).size:
+            best = int(np.bincount(under).argmax())
+            if hues[best] == best + _UNMATCHED_HUE:
+                hues[best] = int(k)
+    return hues
+
+
+def _csv_text(results: list[ImageResult]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("name", *SCORE_NAMES, *COUNT_NAMES, "latency_ms"))
+    for result in results:
+        values = asdict(result.scores)
+        latency = "" if result.latency_s is None else f"{1000 * result.latency_s:.2f}"
+        percents = (f"{100 * values[name]:.4f}" for name in SCORE_NAMES)
+        writer.writerow((result.name, *percents, *(values[n] for n in COUNT_NAMES), latency))
+    return text.getvalue()
+
+
+def _write_text(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

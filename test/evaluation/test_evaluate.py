@@ -1,0 +1,178 @@
+"""Results on disk, from label maps that are known to be right or wrong."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from repsam_ros.datasets import Sample
+from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.evaluation.evaluate import (
+    Prediction,
+    evaluate,
+    predict_from_files,
+    predict_with,
+)
+from repsam_ros.evaluation.metrics import SCORE_NAMES
+from repsam_ros.evaluation.report import text_table
+from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.images import read_labels, write_png
+from repsam_ros.structures import Instances, Intrinsics, RgbdFrame
+
+BOOTSTRAP = BootstrapSettings(samples=50)
+
+
+class Scenes:
+    """Frames with two boxes; the top rows have no truth."""
+
+    names = ["first", "second & <last>", "third"]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        labels = np.zeros((48, 64), np.uint16)
+        labels[10:30, 5 + index : 25] = 2
+        labels[10:30, 30:50] = 300
+        ignore = np.zeros(labels.shape, bool)
+        ignore[:4] = True
+        intrinsics = Intrinsics(50, 50, 31.5, 23.5, 64, 48)
+        depth_m = np.full(labels.shape, 0.7, np.float32)
+        frame = RgbdFrame(np.full((48, 64, 3), 90, np.uint8), depth_m, intrinsics)
+        return Sample(self.names[index], frame, labels, ignore)
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+def run(predict, out: Path) -> dict:
+    config = {"dataset": "scenes", "root": "<nowhere>", "group": {"key": 1}}
+    return evaluate(
+        Scenes(), predict, out, subject={"model": "a&b"}, config=config, bootstrap=BOOTSTRAP
+    )
+
+
+def perfect(sample: Sample) -> Prediction:
+    return Prediction(np.where(sample.ignore, 7, sample.labels).astype(np.uint16))
+
+
+def half(sample: Sample) -> Prediction:
+    """Right in the first two images, empty in the third."""
+    return Prediction(sample.labels * np.uint16(sample.name != "third"), {2: 0.9, 300: 0.5}, 0.25)
+
+
+def test_perfect_label_maps_score_100(tmp_path: Path) -> None:
+    metrics = run(perfect, tmp_path)
+    assert metrics["mean"] == dict.fromkeys(SCORE_NAMES, 100.0)
+    assert metrics["ci95"]["overlap_f"] == [100, 100]
+    assert metrics["n"] == 3
+    assert "latency_ms" not in metrics
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    for sample in Scenes():
+        written = read_labels(tmp_path / "labels" / f"{sample.name}.png")
+        np.testing.assert_array_equal(written, perfect(sample).labels)
+
+
+def test_means_rows_and_latency(tmp_path: Path) -> None:
+    metrics = run(half, tmp_path)
+    assert metrics["mean"]["overlap_f"] == pytest.approx(200 / 3, abs=1e-3)
+    assert metrics["mean"]["overlap_p"] == 100
+    assert metrics["mean"]["strict_miou"] == pytest.approx(200 / 3, abs=1e-3)
+    assert metrics["latency_ms"] == {"p50": 250.0, "p95": 250.0}
+    assert metrics["instances"] == {"predicted": 4, "true": 6}
+    with (tmp_path / "per_image.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == Scenes.names
+    assert [float(row["overlap_f"]) for row in rows] == [100, 100, 0]
+    assert [row["predicted"] for row in rows] == ["2", "2", "0"]
+    assert "66.7" in text_table(metrics)
+
+
+class Page(HTMLParser):
+    """Collects what a page shows and what it would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open_tags: list[str] = []
+        self.text = ""
+        self.sources: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img", "line"):
+            self.open_tags.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_report_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
+    run(half, tmp_path)
+    text = (tmp_path / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open_tags == []
+    assert len(page.sources) == 3
+    assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
+    assert not re.search(r"url\(|https?://|<script", text)
+    assert "Worst: third" in page.text and "Best: first" in page.text
+    assert "Median: second & <last>" in page.text
+    assert "root: <nowhere>" in page.text
+
+
+def test_results_are_complete_or_without_metrics(tmp_path: Path) -> None:
+    run(perfect, tmp_path)
+
+    def fails_late(sample: Sample) -> Prediction:
+        if sample.name == "third":
+            raise DatasetError("broken")
+        return perfect(sample)
+
+    with pytest.raises(DatasetError):
+        run(fails_late, tmp_path)
+    assert not (tmp_path / "metrics.json").exists()
+    assert not [path for path in tmp_path.rglob(".*") if path.is_file()]
+
+
+def test_label_maps_from_files(tmp_path: Path) -> None:
+    folder = tmp_path / "maps"
+    for sample in Scenes():
+        write_png(folder / f"{sample.name}.png", sample.labels)
+    metrics = run(predict_from_files(folder, Scenes.names), tmp_path / "out")
+    assert metrics["mean"]["boundary_f"] == 100
+    write_png(folder / "third.png", np.zeros((24, 32), np.uint16))
+    with pytest.raises(DatasetError, match=r"third\.png: expected 64x48 .* got 32x24"):
+        run(predict_from_files(folder, Scenes.names), tmp_path / "out")
+    (folder / "third.png").unlink()
+    with pytest.raises(DatasetError, match="no label map named third"):
+        predict_from_files(folder, Scenes.names)
+
+
+def test_pipeline_scores_and_errors_carry_the_name() -> None:
+    def segment(frame: RgbdFrame) -> Instances:
+        labels = (frame.depth_m > 0).astype(np.uint16)
+        return Instances(labels, np.array([0.5], np.float32), np.zeros((1, 2), np.float32))
+
+    prediction = predict_with(segment)(Scenes()[0])
+    assert prediction.scores == {1: 0.5}
+    assert prediction.latency_s is not None and prediction.latency_s >= 0
+
+    def refuses(frame: RgbdFrame) -> Instances:
+        raise FrameError("empty_depth", "no valid pixel")
+
+    with pytest.raises(FrameError, match="third: no valid pixel") as caught:
+        predict_with(refuses)(Scenes()[2])
+    assert caught.value.cause == "empty_depth"
