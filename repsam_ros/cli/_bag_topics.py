@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from repsam_ros.bags import BagTopics
 
 _STREAMS = ("color", "depth", "info")
 
@@ -25,9 +21,7 @@ def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def topics_from(args: argparse.Namespace) -> BagTopics:
-    """The topics named on the command line; the others as the project's bags have them."""
-    from repsam_ros.bags import BagTopics
-
+def given_topics(args: argparse.Namespace) -> dict[str, str]:
+    """The topics named on the command line, by stream."""
     named = {stream: getattr(args, f"{stream}_topic") for stream in _STREAMS}
-    return BagTopics(**{stream: topic for stream, topic in named.items() if topic})
+    return {stream: topic for stream, topic in named.items() if topic}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._bag_topics import add_topic_arguments, topics_from
+from repsam_ros.cli._bag_topics import add_topic_arguments, given_topics
 
 SUMMARY = "make, inspect, check and play RGB-D bags (rosbag2)"
 
@@ -80,10 +80,10 @@ def _info(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> int:
-    from repsam_ros.bags import check_bag
+    from repsam_ros.bags import BagTopics, check_bag
     from repsam_ros.errors import DatasetError
 
-    report = check_bag(args.bag, topics_from(args), args.depth_scale_m)
+    report = check_bag(args.bag, BagTopics(**given_topics(args)), args.depth_scale_m)
     for topic in report.info.topics:
         rate = report.rates_hz.get(topic.name)
         shown = "" if rate is None else f"  {rate:.3g} Hz"

@@ -13,12 +13,14 @@ import numpy as np
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendInfo
-from repsam_ros.bags import BagFrame, BagTopics, bag_info, read_frames
-from repsam_ros.errors import FrameError
-from repsam_ros.images import write_png
+from repsam_ros.bags import BagTopics, bag_info, read_frames
+from repsam_ros.errors import ConfigError, FrameError
+from repsam_ros.evaluation.overlay import draw_overlay
+from repsam_ros.evaluation.replay_report import write_replay_report
+from repsam_ros.images import encode_jpeg, write_png
 from repsam_ros.paths import atomic_path
 from repsam_ros.perception.frame import make_frame
-from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer
+from repsam_ros.perception.sync import StampSynchronizer, SyncCounts
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 
@@ -32,26 +34,31 @@ class Segmenter(Protocol):
     def segment(self, frame: RgbdFrame) -> Instances: ...
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplaySettings:
     """How the bag is read.
 
     Attributes:
-        slop_ns: Largest distance of the stamps of one pair.
+        slop_s: Largest distance of the stamps of one pair.
         depth_scale_m: Length of one depth unit, None = what the encoding says (REP-118).
     """
 
     topics: BagTopics = dataclasses.field(default_factory=BagTopics)
-    slop_ns: int = DEFAULT_SLOP_NS
+    slop_s: float = 0.03
     depth_scale_m: float | None = None
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.slop_s <= 1:
+            raise ConfigError(f"slop_s must be between 0 and 1 s, got {self.slop_s}")
 
 
 def replay_bag(
     bag: Path, out: Path, pipeline: Segmenter, settings: ReplaySettings | None = None
 ) -> dict[str, Any]:
-    """Segments every frame of ``bag``; writes ``labels/<stamp_ns>.png`` and ``summary.json``.
+    """Segments every frame of ``bag``.
 
-    A frame that cannot be used is counted by its cause and the replay goes on.
+    Written are ``labels/<stamp_ns>.png``, ``overlays/<stamp_ns>.jpg``, ``report.html`` and, last,
+    ``summary.json``. A frame that cannot be used is counted by its cause and the replay goes on.
 
     Returns:
         The summary: each image received is published, dropped with its cause, or the partner of
@@ -61,39 +68,59 @@ def replay_bag(
         DatasetError: The bag cannot be read.
     """
     settings = settings or ReplaySettings()
-    info = bag_info(bag)
-    total = min(
-        (topic.count for topic in info.topics if topic.name == settings.topics.color), default=0
+    _remove_old_results(out)
+    synchronizer: StampSynchronizer[Any] = StampSynchronizer(round(settings.slop_s * 1e9))
+    entries = track(
+        read_frames(bag, synchronizer, settings.topics), _color_count(bag, settings), "replay"
     )
-    _remove_old_labels(out / "labels")
-    synchronizer: StampSynchronizer[Any] = StampSynchronizer(settings.slop_ns)
-    dropped: Counter[str] = Counter()
-    frames: list[dict[str, Any]] = []
-    latencies_s: list[float] = []
-    for entry in track(read_frames(bag, synchronizer, settings.topics), total, "replay"):
+    outcome = _Outcome()
+    for entry in entries:
         start_s = time.perf_counter()
         try:
-            instances = _segment(entry, pipeline, settings)
+            frame = make_frame(
+                entry.color_msg,
+                entry.depth_msg,
+                entry.info_msg,
+                depth_scale_m=settings.depth_scale_m,
+            )
+            instances = pipeline.segment(frame)
         except FrameError as error:
-            dropped[error.cause] += 1
+            outcome.dropped[error.cause] += 1
             continue
-        latencies_s.append(time.perf_counter() - start_s)
-        write_png(out / "labels" / f"{entry.stamp_ns}.png", instances.labels)
-        frames.append({"stamp_ns": entry.stamp_ns, "name": entry.name, "instances": len(instances)})
-    counts = synchronizer.counts()
-    summary = {
-        "bag": str(bag),
-        "version": __version__,
-        "backend": dataclasses.asdict(pipeline.info),
-        "received": {name: counts.received[name] for name in ("color", "depth")},
-        "pairs": counts.pairs,
-        "published": len(frames),
-        "dropped": dict(sorted((counts.unpaired + dropped).items())),
-        "latency_ms": latency_ms(latencies_s),
-        "frames": frames,
-    }
+        outcome.latencies_s.append(time.perf_counter() - start_s)
+        _write_result(out, frame, instances)
+        outcome.frames.append(
+            {"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": len(instances)}
+        )
+    summary = _summary(bag, synchronizer.counts(), outcome, pipeline.info)
+    write_replay_report(out / "report.html", summary)
     write_summary(out / "summary.json", summary)
     return summary
+
+
+@dataclasses.dataclass
+class _Outcome:
+    frames: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    latencies_s: list[float] = dataclasses.field(default_factory=list)
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
+
+
+def _summary(bag: Path, counts: SyncCounts, outcome: _Outcome, info: BackendInfo) -> dict[str, Any]:
+    return {
+        "bag": str(bag),
+        "version": __version__,
+        "backend": dataclasses.asdict(info),
+        "received": {name: counts.received[name] for name in ("color", "depth")},
+        "pairs": counts.pairs,
+        "published": len(outcome.frames),
+        "dropped": dict(sorted((counts.unpaired + outcome.dropped).items())),
+        "latency_ms": latency_ms(outcome.latencies_s),
+        "frames": outcome.frames,
+    }
+
+
+def _color_count(bag: Path, settings: ReplaySettings) -> int:
+    return sum(topic.count for topic in bag_info(bag).topics if topic.name == settings.topics.color)
 
 
 def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:
@@ -110,15 +137,16 @@ def write_summary(path: Path, summary: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(summary, indent=2) + "\n")
 
 
-def _segment(entry: BagFrame, pipeline: Segmenter, settings: ReplaySettings) -> Instances:
-    frame = make_frame(
-        entry.color_msg, entry.depth_msg, entry.info_msg, depth_scale_m=settings.depth_scale_m
-    )
-    return pipeline.segment(frame)
+def _write_result(out: Path, frame: RgbdFrame, instances: Instances) -> None:
+    write_png(out / "labels" / f"{frame.stamp_ns}.png", instances.labels)
+    with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
+        temporary.write_bytes(encode_jpeg(draw_overlay(frame.color, instances)))
 
 
-def _remove_old_labels(folder: Path) -> None:
-    """Label maps of another replay would pass for results of this one."""
-    for path in folder.glob("*.png"):
-        if path.stem.isdecimal():
-            path.unlink()
+def _remove_old_results(out: Path) -> None:
+    """Results of another replay would pass for those of this one."""
+    (out / "summary.json").unlink(missing_ok=True)
+    for pattern in ("labels/*.png", "overlays/*.jpg"):
+        for path in out.glob(pattern):
+            if path.stem.isdecimal():
+                path.unlink()

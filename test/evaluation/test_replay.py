@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,7 +72,7 @@ def test_a_replay_without_a_usable_frame_has_no_latency(tmp_path):
     assert summary["latency_ms"] == {"p50": None, "p95": None, "p99": None}
 
 
-def test_label_maps_of_an_earlier_replay_are_gone(tmp_path):
+def test_results_of_an_earlier_replay_are_gone(tmp_path):
     write_bag(tmp_path / "long", [scene(index) for index in range(3)])
     write_bag(tmp_path / "short", [scene(0)])
     replay_bag(tmp_path / "long", tmp_path / "out", NearThreshold())
@@ -79,6 +80,17 @@ def test_label_maps_of_an_earlier_replay_are_gone(tmp_path):
     replay_bag(tmp_path / "short", tmp_path / "out", NearThreshold())
     names = sorted(path.name for path in (tmp_path / "out/labels").iterdir())
     assert names == ["1700000000000000000.png", "notes.png"]
+    assert len(list((tmp_path / "out/overlays").iterdir())) == 1
+
+
+def test_report_shows_every_frame_and_every_cause(tmp_path):
+    write_bag(tmp_path / "bag", [scene(0), scene(1, red=13), scene(2)])
+    replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
+    page = (tmp_path / "out/report.html").read_text()
+    sources = re.findall(r'src="([^"]+)"', page)
+    assert len(sources) == 2
+    assert all((tmp_path / "out" / source).is_file() for source in sources)
+    assert "out_of_memory 1" in page
 
 
 def test_depth_scale_reaches_the_frames(tmp_path):

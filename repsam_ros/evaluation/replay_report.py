@@ -1,0 +1,79 @@
+"""What a replay says to people: a table for the terminal and a page with every overlay."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+from typing import Any
+
+from repsam_ros.paths import atomic_path
+
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse } td { padding: .2rem .8rem; border-bottom: 1px solid #d9dee6 }
+.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }
+figure { margin: 0 } img { width: 100% } figcaption { color: #5a6475 }
+"""
+
+
+def text_table(summary: dict[str, Any]) -> str:
+    """The figures of a summary, for a terminal."""
+    rows = _rows(summary)
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
+
+
+def write_replay_report(path: Path, summary: dict[str, Any]) -> None:
+    """Writes a page that shows ``overlays/<stamp_ns>.jpg`` beside it, where there are any."""
+    table = "".join(
+        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
+        for name, value in _rows(summary)
+    )
+    figures = "".join(
+        _figure(frame)
+        for frame in summary.get("frames", [])
+        if (path.parent / _overlay(frame)).is_file()
+    )
+    title = html.escape(f"Replay of {Path(summary['bag']).name}")
+    page = (
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><table>{table}</table>"
+        f'<h2>Frames</h2><div class="frames">{figures}</div></body></html>\n'
+    )
+    with atomic_path(path) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    received = summary["received"]
+    dropped = ", ".join(f"{cause} {count}" for cause, count in summary["dropped"].items())
+    latency_ms = {
+        name: "-" if value is None else f"{value:.1f}"
+        for name, value in summary["latency_ms"].items()
+    }
+    backend = summary.get("backend", {})
+    rows = [
+        ("bag", str(summary["bag"])),
+        ("received", ", ".join(f"{count} {name}" for name, count in received.items())),
+        ("published", str(summary["published"])),
+        ("dropped", dropped or "none"),
+        ("latency [ms]", ", ".join(f"{name} {value}" for name, value in latency_ms.items())),
+    ]
+    shown = [
+        str(backend[key]) for key in ("name", "device", "model", "precision") if key in backend
+    ]
+    if shown:
+        rows.append(("backend", ", ".join(shown)))
+    return rows
+
+
+def _overlay(frame: dict[str, Any]) -> str:
+    return f"overlays/{frame['stamp_ns']}.jpg"
+
+
+def _figure(frame: dict[str, Any]) -> str:
+    name = html.escape(str(frame.get("name") or frame["stamp_ns"]))
+    return (
+        f'<figure><img loading="lazy" src="{_overlay(frame)}" alt="{name}">'
+        f"<figcaption>{name}: {frame['instances']} instances</figcaption></figure>"
+    )
