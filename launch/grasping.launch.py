@@ -19,9 +19,7 @@ def start_planner(context: LaunchContext) -> list[Action]:
         name="grasp_planner",
         params_file=value(context, "planner_params_file"),
         overrides={},
-        remappings=[
-            (topic, f"perception/{topic}") for topic in ("points", "support_plane", "view_pose")
-        ],
+        remappings=[],
     )
 
 

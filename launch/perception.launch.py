@@ -14,12 +14,14 @@ from repsam_ros.ros.launching import (
 
 
 def start_perception(context: LaunchContext) -> list[Action]:
+    overrides = {key: value(context, key) for key in ("backend", "model", "device")}
+    overrides["qos.reliability"] = value(context, "reliability")
     return lifecycle_node(
         context,
         executable="perception_node",
         name="perception",
         params_file=value(context, "params_file"),
-        overrides={key: value(context, key) for key in ("backend", "model", "device")},
+        overrides=overrides,
         remappings=camera_remappings(value(context, "camera")),
     )
 

@@ -19,7 +19,7 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import StateTransition
 from launch_ros.substitutions import ExecutableInPackage
 
-from repsam_ros.ros.launching import BOOLEANS, value
+from repsam_ros.ros.launching import BOOLEANS, RELIABILITIES, value
 
 LAUNCH = Path(__file__).parent
 LAST_FRAME_S = 5.0  # what the nodes get to finish the last frame
@@ -76,6 +76,12 @@ def generate_launch_description() -> LaunchDescription:
                 default_value="false",
                 choices=BOOLEANS,
                 description="Start the bag again at its end.",
+            ),
+            DeclareLaunchArgument(
+                "reliability",
+                default_value="reliable",
+                choices=RELIABILITIES,
+                description="QoS of the camera's subscriptions; reliable loses no frame.",
             ),
             OpaqueFunction(function=play_when_active),
             OpaqueFunction(function=start_nodes),

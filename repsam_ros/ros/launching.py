@@ -28,6 +28,7 @@ from lifecycle_msgs.msg import Transition
 from repsam_ros.paths import share_dir
 
 BOOLEANS = ["true", "false"]
+RELIABILITIES = ["best_effort", "reliable"]
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
 
 
@@ -90,6 +91,12 @@ def common_arguments() -> list[DeclareLaunchArgument]:
             "device",
             default_value="",
             description="cpu, cuda or cuda:N; empty: as in params_file.",
+        ),
+        DeclareLaunchArgument(
+            "reliability",
+            default_value="",
+            choices=["", *RELIABILITIES],
+            description="QoS of the camera's subscriptions; empty: as in params_file.",
         ),
         DeclareLaunchArgument(
             "rviz", default_value="false", choices=BOOLEANS, description="Open RViz."

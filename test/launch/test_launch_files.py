@@ -116,6 +116,12 @@ def test_replay_waits_for_perception(planner):
     assert all(isinstance(process, Node) for process in processes), "the player started at once"
 
 
+def test_replay_asks_for_every_frame():
+    arguments = {"bag": "some/bag"}
+    node = nodes(visit(load("replay"), arguments))["perception_node"]
+    assert parameters(node)["qos.reliability"] == "reliable"
+
+
 def test_an_unknown_choice_is_refused():
     description = load("perception")
     with pytest.raises(RuntimeError, match="log_level"):
