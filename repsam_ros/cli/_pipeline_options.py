@@ -1,0 +1,32 @@
+"""Options of the verbs that run the pipeline."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+
+def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--model``, ``--backend``, ``--device`` and ``--set``."""
+    parser.add_argument("--model", metavar="NAME", help="name in models/manifest.yaml, or a path")
+    parser.add_argument("--backend", metavar="NAME", help="what runs the model, such as torch")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda ...")
+    parser.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="set a configuration key, such as pipeline.min_score=0.5; may be repeated",
+    )
+
+
+def given_values(args: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments in ``names`` that were given, as plain configuration values."""
+    values = {name: getattr(args, name) for name in names}
+    plain = (bool, int, float, str)
+    return {
+        name: value if isinstance(value, plain) else str(value)
+        for name, value in values.items()
+        if value is not None
+    }
