@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import astuple
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -187,3 +188,24 @@ def test_swapping_sides_swaps_precision_and_recall(
     there, back = score_labels(predicted, truth), score_labels(truth, predicted)
     assert there.overlap_p == pytest.approx(back.overlap_r)
     assert there.overlap_f == pytest.approx(back.overlap_f)
+
+
+@settings(max_examples=40, deadline=None)
+@given(LABELS, LABELS)
+def test_strict_miou_is_the_best_of_all_assignments(
+    predicted: np.ndarray, truth: np.ndarray
+) -> None:
+    true_ids, found_ids = ([k for k in np.unique(labels) if k] for labels in (truth, predicted))
+    slots = [*found_ids, *[-1] * len(true_ids)]
+
+    def iou(k: int, j: int) -> float:
+        union = np.count_nonzero((truth == k) | (predicted == j))
+        return np.count_nonzero((truth == k) & (predicted == j)) / union
+
+    table = {(k, j): iou(k, j) for k in true_ids for j in {*slots}}
+    sums = (
+        sum(table[pair] for pair in zip(true_ids, chosen, strict=True))
+        for chosen in permutations(slots, len(true_ids))
+    )
+    expected = max(sums) / len(true_ids) if true_ids else float(not found_ids)
+    assert score_labels(predicted, truth).strict_miou == pytest.approx(expected)
