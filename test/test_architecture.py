@@ -70,9 +70,8 @@ def dotted(path: Path) -> str:
 
 
 MODULES = {dotted(path): path for path in sorted(PACKAGE.rglob("*.py"))}
-VERBS = sorted(
-    path for path in (PACKAGE / "cli").glob("*.py") if path.stem not in ("__init__", "main")
-)
+VERBS = sorted(path for path in (PACKAGE / "cli").glob("[!_]*.py") if path.stem != "main")
+NODES = [PACKAGE / "ros" / f"{name}_node.py" for name in ("perception", "grasp_planner")]
 
 
 @functools.cache
@@ -149,6 +148,14 @@ def test_nothing_imports_the_command_line_or_the_nodes(module):
         assert not [name for name in at_start if inside(name, "ros")]
     if not inside(module, "ros") and not inside(module, "cli"):
         assert not [name for name in names if inside(name, "ros")]
+
+
+@pytest.mark.parametrize("path", NODES, ids=lambda path: path.stem)
+def test_a_node_only_connects(path):
+    """No geometry and no network in a node: it subscribes, calls the core and publishes."""
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert not roots & {"numpy", "cv2", "scipy", "torch"}
+    assert len(path.read_text().splitlines()) <= 250
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES.values()}), ids=str)

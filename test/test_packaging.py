@@ -7,8 +7,10 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import zipfile
 from pathlib import Path
 
@@ -20,6 +22,7 @@ ROOT = Path(__file__).parents[1]
 SHIPPED = ("package.xml", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 FOLDERS = ("repsam_ros", "launch", "config", "models")
 EXECUTABLES = {"repsam", "perception_node", "grasp_planner_node"}
+HANG_S = 180.0  # ends a process that would otherwise hold up the run for ever
 
 # Neither the caller's overlay nor this source tree may stand in for what was built.
 CLEAN = {key: text for key, text in os.environ.items() if key not in ("PYTHONPATH", "COLCON_HOME")}
@@ -139,3 +142,35 @@ def test_installed_executables_run_the_installed_code(workspace):
     code = "import repsam_ros.paths as p; print(p.__file__); print(p.share_dir())"
     out = run("sh", "-c", sourced, "sh", sys.executable, "-c", code, cwd=workspace)
     assert all(Path(line).is_relative_to(prefix) for line in out.splitlines())
+
+
+@pytest.mark.ros
+@pytest.mark.parametrize("name", ["perception_node", "grasp_planner_node"])
+def test_installed_nodes_start_and_stop(workspace, name):
+    pytest.importorskip("rclpy", reason="needs ROS (the extra ros)")
+    executable = workspace / "install/repsam_ros/lib/repsam_ros" / name
+    alone = {
+        "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+        "ROS_DOMAIN_ID": str(1 + os.getpid() % 100),
+    }
+    sourced = f'. "{workspace}/install/setup.sh" && exec "$@" --ros-args -p autostart:=true'
+    with subprocess.Popen(
+        ["sh", "-c", sourced, "sh", str(executable)],
+        cwd=workspace,
+        env={**CLEAN, **alone},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        guard = threading.Timer(HANG_S, process.kill)
+        guard.start()
+        lines = []
+        assert process.stderr is not None
+        for line in process.stderr:
+            lines.append(line)
+            if "activate: done" in line or "failed" in line:
+                process.send_signal(signal.SIGINT)
+    guard.cancel()
+    log = "".join(lines)
+    assert process.returncode == 0, log
+    assert "activate: done" in log
