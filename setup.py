@@ -4,6 +4,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 
+ROOT = Path(__file__).resolve().parent  # colcon build --symlink-install runs a link to this file
 NAME = "repsam_ros"
 SHARE = f"share/{NAME}"
 SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".yaml"}
@@ -39,10 +40,11 @@ DEV = [
 def shared_files(folder: str) -> list[tuple[str, list[str]]]:
     """``data_files`` entries that keep the layout of ``folder`` under share/."""
     by_target: dict[str, list[str]] = {}
-    for path in sorted(Path(folder).rglob("*")):
+    for path in sorted((ROOT / folder).rglob("*")):
         if path.is_file() and path.suffix in SHARED_SUFFIXES:
-            target = f"{SHARE}/{path.parent.as_posix()}"
-            by_target.setdefault(target, []).append(path.as_posix())
+            source = path.relative_to(ROOT)
+            target = f"{SHARE}/{source.parent.as_posix()}"
+            by_target.setdefault(target, []).append(source.as_posix())
     return list(by_target.items())
 
 
@@ -50,7 +52,7 @@ setup(
     name=NAME,
     version="0.1.0",
     description="RGB-D instance masks, grasp-ready clouds and grasps over ROS 2",
-    long_description=Path("README.md").read_text(encoding="utf-8"),
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     maintainer="repsam_ros maintainers",

@@ -105,28 +105,43 @@ def test_every_requirement_is_pinned():
     assert names <= pinned
 
 
-@pytest.fixture(scope="module")
-def workspace(source, tmp_path_factory) -> Path:
-    """A colcon workspace with this package built and installed."""
+def colcon_build(source: Path, folder: Path, *options: str) -> Path:
+    """Builds a workspace that holds this package; returns its install prefix."""
     pytest.importorskip("colcon_core", reason="needs colcon (the extra dev)")
-    folder = tmp_path_factory.mktemp("workspace")
     (folder / "src").mkdir()
     shutil.copytree(source, folder / "src" / "repsam_ros")
     run(
-        *(sys.executable, "-m", "colcon", "build"),
+        *(sys.executable, "-m", "colcon", "build", *options),
         cwd=folder,
         AMENT_PREFIX_PATH=os.environ.get("AMENT_PREFIX_PATH", sys.prefix),
         COLCON_HOME=str(folder / "home"),
     )
+    return folder / "install" / "repsam_ros"
+
+
+@pytest.fixture(scope="module")
+def workspace(source, tmp_path_factory) -> Path:
+    """A colcon workspace with this package built and installed."""
+    folder = tmp_path_factory.mktemp("workspace")
+    colcon_build(source, folder)
     return folder
+
+
+def assert_complete(prefix: Path) -> None:
+    """``prefix`` holds what ros2 run and ros2 launch look for."""
+    assert {path.name for path in (prefix / "lib/repsam_ros").iterdir()} == EXECUTABLES
+    assert (prefix / "share/ament_index/resource_index/packages/repsam_ros").is_file()
+    assert shared_files() <= installed_files(prefix / "share/repsam_ros")
 
 
 @pytest.mark.ros
 def test_colcon_installs_what_ros2_looks_for(workspace):
-    prefix = workspace / "install" / "repsam_ros"
-    assert {path.name for path in (prefix / "lib/repsam_ros").iterdir()} == EXECUTABLES
-    assert (prefix / "share/ament_index/resource_index/packages/repsam_ros").is_file()
-    assert shared_files() <= installed_files(prefix / "share/repsam_ros")
+    assert_complete(workspace / "install" / "repsam_ros")
+
+
+@pytest.mark.ros
+def test_colcon_installs_links_as_well(source, tmp_path):
+    assert_complete(colcon_build(source, tmp_path, "--symlink-install"))
 
 
 @pytest.mark.ros
