@@ -17,7 +17,7 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="set a configuration key, such as pipeline.min_score=0.5; may be repeated",
+        help="set a configuration key, such as pipeline.max_prompts=20; may be repeated",
     )
 
 

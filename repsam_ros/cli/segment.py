@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.config import apply_overrides, build_config, to_plain
     from repsam_ros.evaluation.configuration import SegmentConfig
     from repsam_ros.evaluation.segment import segment_files
-    from repsam_ros.frame_files import DEPTH_SCALE_M, find_frames, read_camera
+    from repsam_ros.frame_files import DEPTH_SCALE_M, find_frames, read_camera, read_frame
     from repsam_ros.paths import atomic_path
     from repsam_ros.progress import track
 
@@ -61,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
             "%s has lens distortion, which is not undone: give rectified images",
             config.intrinsics,
         )
+    read_frame(frames[0], camera.intrinsics, scale_m)  # wrong input shows before a model loads
     pipeline = config.open()
     with atomic_path(args.out / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))

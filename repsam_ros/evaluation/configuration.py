@@ -17,17 +17,28 @@ class PipelineConfig:
         model: Name in ``models/manifest.yaml`` or path of the weights.
         backend: Name of the backend that runs the network.
         device: ``cpu``, ``cuda`` ...
+        precision: ``fp32`` or ``bf16``.
+        threads: CPU threads, 0 = the library's choice.
         pipeline: How masks and clouds are made.
     """
 
     model: str = "repsam_tiny"
     backend: str = "torch"
     device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 0
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
     def open(self) -> Pipeline:
         """The pipeline, loaded and warm."""
-        return open_pipeline(self.model, self.backend, self.device, self.pipeline)
+        return open_pipeline(
+            self.model,
+            self.backend,
+            self.device,
+            self.pipeline,
+            precision=self.precision,
+            threads=self.threads,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -130,11 +130,23 @@ def test_bad_input_is_named_in_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
     spoil, message = DAMAGES[damage]
+    (folder / "color" / "a b.png").unlink()
+    (folder / "depth" / "a b.png").unlink()
     spoil(folder)
     assert run_segment(folder) == 2
     err = capsys.readouterr().err
     assert message in err and err.count("\n") == 1
     assert not (folder / "out" / "labels" / "one.png").exists()
+
+
+def test_a_later_bad_frame_is_named_and_earlier_results_stay(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    truncate(folder / "depth" / "one.png")
+    assert run_segment(folder) == 2
+    err = capsys.readouterr().err
+    assert "depth/one.png: truncated" in err and err.count("\n") == 1
+    assert [path.name for path in (folder / "out" / "labels").iterdir()] == ["a b.png"]
 
 
 @pytest.mark.parametrize(
