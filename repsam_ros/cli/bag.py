@@ -13,7 +13,10 @@ SUMMARY = "make, inspect, check and play RGB-D bags (rosbag2)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
-    make = actions.add_parser("make", help="write the frames of a data set as a bag")
+    def add_action(name: str, purpose: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+
+    make = add_action("make", "write the frames of a data set as a bag")
     make.add_argument("--dataset", required=True, metavar="NAME", help="format of the data set")
     make.add_argument("--root", required=True, type=Path, metavar="DIR", help="where it lies")
     make.add_argument("--out", required=True, type=Path, metavar="BAG", help="folder to write")
@@ -23,18 +26,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     make.add_argument("--overwrite", action="store_true", help="replace a bag at --out")
 
-    play = actions.add_parser("play", help="publish a bag over ROS, reliable, at its own rate")
-    play.add_argument("bag", type=Path, metavar="BAG")
+    play = add_action("play", "publish a bag over ROS, reliable, at its own rate")
+    play.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
     play.add_argument(
         "--rate-factor", type=float, default=1.0, metavar="X", help="times as fast, default 1"
     )
     play.add_argument("--loop", action="store_true", help="start again at the end")
 
-    info = actions.add_parser("info", help="print topics, counts and duration")
-    info.add_argument("bag", type=Path, metavar="BAG")
+    info = add_action("info", "print topics, counts and duration")
+    info.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
 
-    check = actions.add_parser("check", help="read a whole bag and name what is wrong with it")
-    check.add_argument("bag", type=Path, metavar="BAG")
+    check = add_action("check", "read a whole bag and name what is wrong with it")
+    check.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
     add_topic_arguments(check)
 
 

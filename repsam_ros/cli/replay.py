@@ -14,7 +14,7 @@ SUMMARY = "replay a recorded bag through the pipeline, or through the nodes with
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("bag", type=Path, metavar="BAG")
+    parser.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the results")
     parser.add_argument(
         "--ros",
