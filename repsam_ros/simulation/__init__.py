@@ -1,0 +1,1 @@
+"""Simulated robot scenes: objects, physics, ray casting, shading and a depth sensor that fails."""

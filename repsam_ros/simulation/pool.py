@@ -1,0 +1,178 @@
+"""A pool of rendered pictures on disk, from which training draws with fresh noise each time.
+
+Rendering costs as much as training, so each picture is rendered once, without camera and sensor
+effects, and exposed anew whenever it is used. A pool is a folder of shards; a shard is an
+``.npy`` file of ``PIXEL`` records (n, H, W) and one of intrinsics. Shards are written whole, so a
+killed rendering goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repsam_ros.errors import DatasetError
+from repsam_ros.paths import atomic_path
+from repsam_ros.simulation.layout import LayoutSettings, lay_out
+from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, to_tensors
+from repsam_ros.simulation.scenes import Scene, load_scenes
+from repsam_ros.simulation.sensor import SensedScene
+
+SHARD = 64
+SHADOWED, GLASS, ON_TABLE = 1, 2, 4
+DEPTH_STEP_M = 1e-4
+PIXEL = np.dtype(
+    [
+        ("color", "u1", 3),
+        ("depth", "<u2"),
+        ("through", "<u2"),
+        ("incidence", "u1"),
+        ("dropout", "u1"),
+        ("id", "u1"),
+        ("flags", "u1"),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class PoolSettings:
+    """What is rendered.
+
+    Attributes:
+        pictures: Number of pictures.
+        seed: Of scenes, cameras, rooms and materials.
+        processes: Processes that render.
+    """
+
+    pictures: int = 6000
+    seed: int = 1
+    processes: int = 2
+    layout: LayoutSettings = field(default_factory=LayoutSettings)
+    render: RenderSettings = field(default_factory=RenderSettings)
+
+
+def _pack(rendered: Rendered) -> NDArray[np.void]:
+    """(H, W) ``PIXEL`` records of a batch of one."""
+    sight = rendered.sight
+    record = np.zeros(rendered.ids.shape[1:], PIXEL)
+    record["color"] = (rendered.color[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    for name, depth in (("depth", sight.depth_m), ("through", sight.through_m)):
+        record[name] = (depth[0] / DEPTH_STEP_M).round().clamp(0, 65535).numpy()
+    record["incidence"] = (sight.incidence_rad[0] * (255 / 1.6)).round().clamp(0, 255).numpy()
+    record["dropout"] = (sight.dropout[0] * 255).round().numpy()
+    record["id"] = rendered.ids[0].numpy()
+    record["flags"] = (
+        sight.shadowed[0] * SHADOWED + sight.glass[0] * GLASS + sight.on_table[0] * ON_TABLE
+    ).numpy()
+    return record
+
+
+def unpack(records: NDArray[np.void], intrinsics: NDArray[np.float32]) -> Rendered:
+    """A batch from (B, H, W) records and (B, 4) intrinsics."""
+
+    def plane(name: str) -> torch.Tensor:
+        return torch.from_numpy(records[name].astype(np.float32))
+
+    flags = torch.from_numpy(np.ascontiguousarray(records["flags"]))
+    sight = SensedScene(
+        depth_m=plane("depth") * DEPTH_STEP_M,
+        through_m=plane("through") * DEPTH_STEP_M,
+        incidence_rad=plane("incidence") * (1.6 / 255),
+        shadowed=(flags & SHADOWED) > 0,
+        glass=(flags & GLASS) > 0,
+        dropout=plane("dropout") / 255,
+        on_table=(flags & ON_TABLE) > 0,
+    )
+    color = plane("color").permute(0, 3, 1, 2) / 255
+    ids = torch.from_numpy(records["id"].astype(np.int64))
+    return Rendered(color, sight, ids, torch.from_numpy(intrinsics))
+
+
+def render_one(
+    renderer: Renderer,
+    scene: Scene,
+    seed: tuple[int, ...],
+    settings: LayoutSettings,
+    size: tuple[int, int],
+    textures: int,
+) -> Rendered:
+    """One picture of a scene, as a batch of one."""
+    height, width = size
+    layout = lay_out(scene, seed, settings, textures, width, height)
+    return renderer.render(to_tensors([layout]), size)
+
+
+def _render_shard(
+    number: int, folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int]
+) -> None:
+    torch.set_num_threads(1)
+    scenes = load_scenes(scenes_path)
+    renderer = Renderer(settings.render)
+    first = number * SHARD
+    count = min(SHARD, settings.pictures - first)
+    records = np.zeros((count, *size), PIXEL)
+    intrinsics = np.zeros((count, 4), np.float32)
+    for row in range(count):
+        seed = (settings.seed, first + row)
+        scene = scenes[int(np.random.default_rng([*seed, 1]).integers(len(scenes)))]
+        rendered = render_one(
+            renderer, scene, seed, settings.layout, size, settings.render.textures
+        )
+        records[row], intrinsics[row] = _pack(rendered), rendered.intrinsics[0].numpy()
+    for name, array in (("intrinsics", intrinsics), ("pixels", records)):
+        with atomic_path(folder / f"{name}-{number:05d}.npy") as temporary:
+            np.save(temporary, array)
+
+
+def render_pool(
+    folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int]
+) -> None:
+    """Renders the shards that are not there yet."""
+    numbers = range(-(-settings.pictures // SHARD))
+    missing = [n for n in numbers if not (folder / f"pixels-{n:05d}.npy").is_file()]
+    tasks = [(number, folder, scenes_path, settings, size) for number in missing]
+    if settings.processes <= 1:
+        for task in tasks:
+            _render_shard(*task)
+        return
+    with multiprocessing.get_context("spawn").Pool(settings.processes) as pool:
+        pool.starmap(_render_shard, tasks, chunksize=1)
+
+
+class PicturePool:
+    """Reads the pictures of a pool by number.
+
+    Raises:
+        DatasetError: A shard is missing or broken.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        paths = sorted(folder.glob("pixels-*.npy"))
+        if not paths:
+            raise DatasetError(f"{folder}: no pixels-*.npy shards")
+        try:
+            self._pixels = [np.load(path, mmap_mode="r") for path in paths]
+            self._intrinsics = [
+                np.load(path.with_name(path.name.replace("pixels", "intrinsics"))) for path in paths
+            ]
+        except (OSError, ValueError) as error:
+            raise DatasetError(f"{folder}: broken shard: {error}") from error
+        self._ends = np.cumsum([len(shard) for shard in self._pixels])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def batch(self, numbers: list[int]) -> Rendered:
+        """The pictures of these numbers, as one batch."""
+        records, intrinsics = [], []
+        for number in numbers:
+            shard = int(np.searchsorted(self._ends, number, side="right"))
+            row = number - (int(self._ends[shard - 1]) if shard else 0)
+            records.append(self._pixels[shard][row])
+            intrinsics.append(self._intrinsics[shard][row])
+        return unpack(np.stack(records), np.stack(intrinsics))
