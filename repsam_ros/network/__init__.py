@@ -1,0 +1,1 @@
+"""The segmentation network: SAM's own classes, depth fusion, learned prompts."""

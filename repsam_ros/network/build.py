@@ -1,0 +1,165 @@
+"""The only place where a network is assembled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from repsam_ros.network.fusion import STEM_WIDTHS, DepthFusion, Pyramid, Stem, conv_block
+from repsam_ros.network.geometry import (
+    FEATURE_COUNT,
+    Geometry,
+    dense_geometry,
+    prompt_relations,
+)
+from repsam_ros.network.heads import GeometricPrompt, MaskDetail, PromptHead
+from repsam_ros.network.sam import (
+    ImageEncoder,
+    backbone_spec,
+    build_mask_decoder,
+    build_prompt_encoder,
+    normalise,
+)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """What a network is made of.
+
+    Attributes:
+        backbone: Key of ``network.sam.BACKBONES``.
+    """
+
+    backbone: str = "vit_tiny"
+
+
+class EncodedImage(NamedTuple):
+    """B encoded canvases of H x W pixels.
+
+    Attributes:
+        embedding: (B, C, H/16, W/16).
+        pyramid: Fused features at strides 2, 4 and 8.
+        heatmap: (B, H/4, W/4) logits, prompt centres.
+        foreground: (B, H/4, W/4) logits.
+        geometry: For the prompts' relations.
+    """
+
+    embedding: Tensor
+    pyramid: Pyramid
+    heatmap: Tensor
+    foreground: Tensor
+    geometry: Geometry
+
+
+class DecodedMasks(NamedTuple):
+    """Masks of N prompts: ``logits`` (N, H/2, W/2), ``predicted_iou`` (N,)."""
+
+    logits: Tensor
+    predicted_iou: Tensor
+
+
+class RepSam(nn.Module):
+    """SAM with depth fusion, learned prompts and high-resolution masks."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.spec = backbone_spec(config.backbone)
+        dim = self.spec.prompt_dim
+        self.image_encoder = ImageEncoder(self.spec)
+        self.prompt_encoder = build_prompt_encoder(self.spec)
+        self.mask_decoder = build_mask_decoder(self.spec)
+        self.fusion = DepthFusion(FEATURE_COUNT, self.spec.embed_dim, len(self.spec.global_blocks))
+        self.color_stem = Stem(3)
+        self.mix2 = conv_block(STEM_WIDTHS[0], STEM_WIDTHS[0], 1)
+        self.mix4 = conv_block(STEM_WIDTHS[1], STEM_WIDTHS[1], 1)
+        self.mix8 = conv_block(STEM_WIDTHS[2], STEM_WIDTHS[2], 1)
+        self.prompt_head = PromptHead(dim)
+        self.geometric_prompt = GeometricPrompt(dim)
+        self.mask_detail = MaskDetail(dim)
+
+    def encode(self, color: Tensor, depth_m: Tensor, intrinsics: Tensor) -> EncodedImage:
+        """Encodes canvases.
+
+        Args:
+            color: (B, 3, H, W) RGB in 0..255.
+            depth_m: (B, H, W) metres, 0 = invalid.
+            intrinsics: (B, 4) fx fy cx cy, pixels of the canvas.
+        """
+        pixels = normalise(color)
+        geometry = dense_geometry(depth_m, intrinsics)
+        depth, depth_tokens, validity = self.fusion(geometry.features, geometry.valid)
+        tokens = self.image_encoder.embed(pixels)
+        additions = dict(zip(self.spec.global_blocks, self.fusion.additions, strict=True))
+        for index, block in enumerate(self.image_encoder.blocks):
+            if index in additions:
+                tokens = additions[index](tokens, depth_tokens, validity)
+            tokens = block(tokens)
+        embedding = self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
+        detail = self.color_stem(pixels)
+        pyramid = Pyramid(
+            self.mix2(detail.stride2 + depth.stride2),
+            self.mix4(detail.stride4 + depth.stride4),
+            self.mix8(detail.stride8 + depth.stride8),
+        )
+        heatmap, foreground = self.prompt_head(embedding, pyramid)
+        return EncodedImage(embedding, pyramid, heatmap, foreground, geometry)
+
+    def decode(self, encoded: EncodedImage, image_index: Tensor, points_px: Tensor) -> DecodedMasks:
+        """Masks of all prompts in one batch.
+
+        Args:
+            encoded: B canvases.
+            image_index: (N,) int64, canvas of each prompt.
+            points_px: (N, 2) x, y on the canvas.
+        """
+        relations2 = prompt_relations(encoded.geometry, image_index, points_px)
+        relations = F.avg_pool2d(relations2, 2)
+        sparse = self._point_tokens(points_px)
+        dense = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
+        dense = dense + self.geometric_prompt(relations)
+        decoder = self.mask_decoder
+        fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
+        tokens = torch.cat([fixed.expand(len(sparse), -1, -1), sparse], 1)
+        source = encoded.embedding.index_select(0, image_index) + dense
+        position = self.prompt_encoder.get_dense_pe().expand(len(sparse), -1, -1, -1)
+        count, channels, height, width = source.shape
+        out, source = decoder.transformer(source, position, tokens)
+        source = source.transpose(1, 2).reshape(count, channels, height, width)
+        upscaled = self._upscale(source, encoded.pyramid, relations, image_index)
+        token = out[:, 1]
+        weights = decoder.output_hypernetworks_mlps[0](token)
+        mask = torch.einsum("nc,nchw->nhw", weights, upscaled)
+        skip2 = self.mask_detail.skip2(encoded.pyramid.stride2).index_select(0, image_index)
+        logits = self.mask_detail.fine_mask(mask, token, upscaled, skip2, relations2)
+        return DecodedMasks(logits, decoder.iou_prediction_head(out[:, 0])[:, 0])
+
+    def _point_tokens(self, points_px: Tensor) -> Tensor:
+        """SAM's embedding of one positive point a prompt: (N, 2, C) with its padding token."""
+        encoder = self.prompt_encoder
+        position = encoder.pe_layer.forward_with_coords(
+            points_px[:, None] + 0.5, encoder.input_image_size
+        )
+        point = position + encoder.point_embeddings[1].weight
+        padding = encoder.not_a_point_embed.weight.expand(len(points_px), 1, -1)
+        return torch.cat([point, padding], 1)
+
+    def _upscale(
+        self, source: Tensor, pyramid: Pyramid, relations: Tensor, image_index: Tensor
+    ) -> Tensor:
+        """SAM's output upscaling with the detail added at strides 8 and 4."""
+        first, norm, activation, second, last = self.mask_decoder.output_upscaling
+        detail = self.mask_detail
+        skip8 = detail.skip8(pyramid.stride8).index_select(0, image_index)
+        x = activation(norm(first(source) + skip8))
+        skip4 = detail.skip4(pyramid.stride4).index_select(0, image_index)
+        upscaled: Tensor = last(second(x) + skip4 + detail.relations4(relations))
+        return upscaled
+
+
+def build_network(config: NetworkConfig) -> RepSam:
+    """A network with fresh weights, in evaluation mode."""
+    return RepSam(config).eval()

@@ -1,0 +1,191 @@
+"""Dense geometry from a depth map, inside the network so that every backend computes the same.
+
+All of it runs in float32: inverse depth in bf16 loses millimetres.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+FEATURE_COUNT = 8
+
+
+class Geometry(NamedTuple):
+    """Geometry of B depth maps.
+
+    Attributes:
+        features: (B, FEATURE_COUNT, H, W), input of the depth stem.
+        points_m: (B, 3, H / 2, W / 2), camera optical frame, 0 where unknown.
+        normals: (B, 3, H / 2, W / 2), unit, towards the camera, 0 where unknown.
+        valid: (B, 1, H / 2, W / 2), 1 where depth is measured, float.
+    """
+
+    features: Tensor
+    points_m: Tensor
+    normals: Tensor
+    valid: Tensor
+
+
+def _box(values: Tensor, size: int) -> Tensor:
+    """Mean over size x size windows, zero-padded; separable, which is several times faster."""
+    pad = size // 2
+    rows = F.avg_pool2d(values, (size, 1), 1, (pad, 0))
+    return F.avg_pool2d(rows, (1, size), 1, (0, pad))
+
+
+def _masked_mean(values: Tensor, valid: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Mean of the valid values in each window, and the share of them."""
+    share = _box(valid, size)
+    return _box(values * valid, size) / share.clamp(min=1e-4), share
+
+
+def _shift(values: Tensor, dx: int, dy: int) -> Tensor:
+    """values at (x + dx, y + dy), edges repeated."""
+    height, width = values.shape[-2:]
+    padded = F.pad(values, (abs(dx), abs(dx), abs(dy), abs(dy)), mode="replicate")
+    top, left = abs(dy) + dy, abs(dx) + dx
+    return padded[..., top : top + height, left : left + width]
+
+
+def _normals(inverse: Tensor, valid: Tensor, rays: Tensor, intrinsics: Tensor) -> Tensor:
+    """Unit normals from inverse depth: on a plane, 1/z is linear in the pixel coordinates."""
+    mean, share = _masked_mean(inverse, valid, 5)
+    known = (share > 0.2).to(inverse.dtype)
+    step = 2
+
+    def slope(dx: int, dy: int) -> Tensor:
+        ahead, behind = _shift(mean, dx, dy), _shift(mean, -dx, -dy)
+        has_ahead, has_behind = _shift(known, dx, dy) * known, _shift(known, -dx, -dy) * known
+        forward, backward = (ahead - mean) * has_ahead, (mean - behind) * has_behind
+        # The smaller of the one-sided slopes where both exist: less smearing over depth edges.
+        both = has_ahead * has_behind
+        smaller = torch.where(forward.abs() < backward.abs(), forward, backward)
+        return torch.where(both > 0, smaller, forward + backward) / step
+
+    a = slope(step, 0) * intrinsics[:, 0, None, None, None]
+    b = slope(0, step) * intrinsics[:, 1, None, None, None]
+    c = mean - a * rays[:, :1] - b * rays[:, 1:2]
+    normal = F.normalize(-torch.cat([a, b, c], 1), dim=1, eps=1e-8)
+    return normal * known
+
+
+def dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
+    """Geometry of a canvas.
+
+    Args:
+        depth_m: (B, H, W) metres, 0 = invalid; H and W even.
+        intrinsics: (B, 4) fx fy cx cy of the canvas, pixels.
+    """
+    with torch.autocast(depth_m.device.type, enabled=False):
+        return _dense_geometry(depth_m.float(), intrinsics.float())
+
+
+def _dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
+    valid = (depth_m > 0).to(depth_m.dtype)[:, None]
+    inverse = valid / depth_m[:, None].clamp(min=1e-2)
+    rays = _rays(intrinsics, inverse.shape[-2], inverse.shape[-1])
+    normals = _normals(inverse, valid, rays, intrinsics) * valid
+    total = valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
+    mean = (inverse * valid).sum(dim=(2, 3), keepdim=True) / total
+    near, _ = _masked_mean(inverse, valid, 9)
+    far, _ = _masked_mean(inverse, valid, 41)
+    square, _ = _masked_mean(inverse * inverse, valid, 5)
+    local, _ = _masked_mean(inverse, valid, 5)
+    variance = (square - local * local).clamp(min=0)
+    # Differences of inverse depth times depth are relative depth steps, free of the scale.
+    scale = 1 / near.clamp(min=1e-2)
+    features = torch.cat(
+        [
+            2 * (inverse / mean.clamp(min=1e-2) - 1) * valid,
+            normals,
+            2 * valid - 1,
+            torch.log1p(1e2 * variance.sqrt() * scale) * valid,
+            torch.tanh((inverse - near) * scale * 60) * valid,
+            torch.tanh((inverse - far) * scale * 12) * valid,
+        ],
+        1,
+    )
+    share = F.avg_pool2d(valid, 2)
+    half_valid = (share > 0.4).to(depth_m.dtype)
+    half_inverse = F.avg_pool2d(inverse, 2) / share.clamp(min=1e-4)
+    half_rays = _rays(_scaled_intrinsics(intrinsics, 0.5), *half_inverse.shape[-2:])
+    points = half_rays / half_inverse.clamp(min=1e-2) * half_valid
+    half_normals = F.normalize(F.avg_pool2d(normals, 2), dim=1, eps=1e-6) * half_valid
+    return Geometry(features, points, half_normals, half_valid)
+
+
+def _scaled_intrinsics(intrinsics: Tensor, scale: float) -> Tensor:
+    focal, centre = intrinsics[:, :2] * scale, (intrinsics[:, 2:] + 0.5) * scale - 0.5
+    return torch.cat([focal, centre], 1)
+
+
+def _rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
+    """(B, 3, height, width) rays with z = 1."""
+    fx, fy, cx, cy = (intrinsics[:, i, None, None] for i in range(4))
+    x = torch.arange(width, device=intrinsics.device, dtype=intrinsics.dtype)[None, None]
+    y = torch.arange(height, device=intrinsics.device, dtype=intrinsics.dtype)[None, :, None]
+    ray_x = ((x - cx) / fx).expand(-1, height, -1)
+    ray_y = ((y - cy) / fy).expand(-1, -1, width)
+    return torch.stack([ray_x, ray_y, torch.ones_like(ray_x)], 1)
+
+
+RELATION_COUNT = 11
+
+
+def prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor) -> Tensor:
+    """How each pixel lies to each prompt: (N, RELATION_COUNT, H / 2, W / 2).
+
+    Relative position in the image, closeness in space at three scales, distance to the prompt's
+    tangent plane at two scales, depth step, agreement of normals, validity of both.
+
+    Args:
+        geometry: Of B images.
+        image_index: (N,) int64, the image of each prompt.
+        points_px: (N, 2) x, y on the canvas.
+    """
+    with torch.autocast(points_px.device.type, enabled=False):
+        return _prompt_relations(geometry, image_index, points_px.float())
+
+
+def _prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor) -> Tensor:
+    height, width = geometry.valid.shape[-2:]
+    # A prompt on a hole takes the geometry of its surroundings.
+    share = _box(geometry.valid, 5)
+    hole = 1 - geometry.valid
+    filled = geometry.points_m + hole * _box(geometry.points_m, 5) / share.clamp(min=1e-4)
+    filled_normals = geometry.normals + hole * _box(geometry.normals, 5) / share.clamp(min=1e-4)
+    known = (share > 0.01).to(share.dtype)
+    column = (points_px[:, 0] / 2).long().clamp(0, width - 1)
+    row = (points_px[:, 1] / 2).long().clamp(0, height - 1)
+    packed = torch.cat([filled, F.normalize(filled_normals, dim=1, eps=1e-6), known], 1)
+    at_prompt = packed[image_index, :, row, column][:, :, None, None]
+    origin, normal, prompt_known = at_prompt[:, :3], at_prompt[:, 3:6], at_prompt[:, 6:7]
+    offset = geometry.points_m.index_select(0, image_index) - origin
+    normals = geometry.normals.index_select(0, image_index)
+    valid = geometry.valid.index_select(0, image_index)
+    both = valid * prompt_known
+    squared = (offset * offset).sum(1, keepdim=True)
+    plane = (offset * normal).sum(1, keepdim=True)
+    x = torch.arange(width, device=points_px.device, dtype=points_px.dtype)[None, None, None]
+    y = torch.arange(height, device=points_px.device, dtype=points_px.dtype)[None, None, :, None]
+    relative_x = (2 * x + 0.5 - points_px[:, 0, None, None, None]) / 80
+    relative_y = (2 * y + 0.5 - points_px[:, 1, None, None, None]) / 80
+    near = [torch.exp(-squared / (2 * scale * scale)) * both for scale in (0.02, 0.06, 0.15)]
+    return torch.cat(
+        [
+            torch.tanh(relative_x).expand(-1, -1, height, -1),
+            torch.tanh(relative_y).expand(-1, -1, -1, width),
+            *near,
+            torch.tanh(plane / 0.01) * both,
+            torch.tanh(plane / 0.05) * both,
+            torch.tanh(offset[:, 2:] / 0.05) * both,
+            (normals * normal).sum(1, keepdim=True) * both,
+            valid,
+            prompt_known.expand(-1, -1, height, width),
+        ],
+        1,
+    )

@@ -1,0 +1,168 @@
+"""Weights on disk: found by name, verified by hash, loaded without unpickling code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from repsam_ros import __version__
+from repsam_ros.config import build_config, read_yaml, to_plain
+from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.network.build import NetworkConfig, RepSam, build_network
+from repsam_ros.paths import atomic_path, share_dir
+
+# Parameter groups that official SAM checkpoints hold; the rest starts fresh.
+SAM_GROUPS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A weight file that was found and verified.
+
+    Attributes:
+        name: Name in the manifest, or the file's own name.
+        path: Where it lies.
+        sha256: Of its bytes.
+        backbone: Key of ``network.sam.BACKBONES`` where the file does not say itself.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    backbone: str | None
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def find_model(name_or_path: str) -> ModelFile:
+    """Finds a model by its name in ``models/manifest.yaml`` or by path, and checks its hash.
+
+    Raises:
+        CheckpointError: The file is missing (the message says where to fetch it) or its hash is
+            not the manifest's.
+        ConfigError: No such name and no such file.
+    """
+    models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    if name_or_path not in models:
+        path = Path(name_or_path)
+        if not path.is_file():
+            known = ", ".join(models)
+            raise ConfigError(f"{name_or_path}: no such file, and no model of that name ({known})")
+        return ModelFile(path.name, path, file_sha256(path), None)
+    entry = models[name_or_path]
+    path = share_dir() / "models" / entry["file"]
+    if not path.is_file():
+        source = f"; fetch it from {entry['url']}" if "url" in entry else ""
+        raise CheckpointError(f"{path} is missing{source}")
+    digest = file_sha256(path)
+    if digest != entry["sha256"]:
+        raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {entry['sha256']}")
+    return ModelFile(name_or_path, path, digest, entry.get("backbone"))
+
+
+def save_weights(
+    path: Path, state: Mapping[str, Tensor], network: NetworkConfig, note: dict[str, Any]
+) -> None:
+    """Writes half-precision safetensors that carry their network configuration and ``note``."""
+    tensors = {
+        name: value.detach().to("cpu", torch.float16).contiguous()
+        if value.is_floating_point()
+        else value.detach().cpu().contiguous()
+        for name, value in state.items()
+    }
+    metadata = {
+        "format": "pt",
+        "network": json.dumps(to_plain(network)),
+        "note": json.dumps(note),
+        "repsam_ros": __version__,
+    }
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata)
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    if path.suffix == ".safetensors":
+        try:
+            with safe_open(path, framework="pt") as stream:
+                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+                return tensors, stream.metadata() or {}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its readers raise
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CheckpointError(f"{path}: not a readable checkpoint: {first}") from error
+    if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
+        raise CheckpointError(f"{path}: expected a flat dictionary of tensors")
+    return state, {}
+
+
+def _assign(
+    network: nn.Module, state: Mapping[str, Tensor], path: Path, groups: tuple[str, ...]
+) -> None:
+    """Copies every tensor, after checking that names and shapes are the expected ones."""
+    wanted = {k: v for k, v in network.state_dict().items() if k.startswith(groups)}
+    missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
+    if missing or unexpected:
+        names = ", ".join(sorted(missing or unexpected)[:3])
+        problem = "lacks" if missing else "has unexpected"
+        raise CheckpointError(f"{path} {problem} {len(missing or unexpected)} tensors: {names} ...")
+    for name, value in wanted.items():
+        if value.shape != state[name].shape:
+            raise CheckpointError(
+                f"{path}: {name} has shape {tuple(state[name].shape)}, "
+                f"the network needs {tuple(value.shape)}"
+            )
+    network.load_state_dict(dict(state), strict=False)
+
+
+def load_weights(network: RepSam, name_or_path: str) -> ModelFile:
+    """Loads weights into a network; official SAM checkpoints fill the parts that SAM has.
+
+    Raises:
+        CheckpointError: Missing, corrupt, wrong hash, or names and shapes do not fit.
+    """
+    model = find_model(name_or_path)
+    state, metadata = _read(model.path)
+    groups = ("",) if "network" in metadata else SAM_GROUPS
+    _assign(network, state, model.path, groups)
+    return model
+
+
+def load_network(name_or_path: str) -> tuple[RepSam, ModelFile]:
+    """Builds the network that a weight file belongs to and loads it, in evaluation mode.
+
+    Raises:
+        CheckpointError: As :func:`load_weights`, or the file does not say what network it is for.
+    """
+    model = find_model(name_or_path)
+    state, metadata = _read(model.path)
+    if "network" in metadata:
+        content = json.loads(metadata["network"])
+        network = build_network(build_config(NetworkConfig, content, str(model.path)))
+        _assign(network, state, model.path, ("",))
+        return network, model
+    if model.backbone is None:
+        raise CheckpointError(
+            f"{model.path} does not say which network it is for; name it in models/manifest.yaml"
+        )
+    network = build_network(NetworkConfig(backbone=model.backbone))
+    _assign(network, state, model.path, SAM_GROUPS)
+    return network, model
