@@ -7,6 +7,7 @@ metres unless a name ends in ``_px``. Arrays are never edited in place by a late
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +19,7 @@ FLAG_TRANSPARENT = 2
 FLAG_MASK_EDGE = 4
 
 
-def _require(name: str, array: NDArray, shape: tuple[int | None, ...], dtype: type) -> None:
+def _require(name: str, array: NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
     matches = array.ndim == len(shape) and all(
         want is None or want == got for want, got in zip(shape, array.shape, strict=True)
     )
@@ -147,7 +148,7 @@ class Plane:
     def __post_init__(self) -> None:
         _require("normal", self.normal, (3,), np.float64)
 
-    def height_m(self, points_m: NDArray) -> NDArray:
+    def height_m(self, points_m: NDArray[np.floating]) -> NDArray[np.floating]:
         """Signed height of (..., 3) points over the plane, metres."""
         return points_m @ self.normal + self.offset_m
 

@@ -1,12 +1,42 @@
-"""Run-time backends: one file each, all behind :class:`Backend`."""
+"""Run-time backends: one file each, all behind :class:`Backend`.
+
+A backend is a module in this folder with ``build(config) -> Backend``; its file name is its name.
+"""
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from repsam_ros.errors import BackendError, ConfigError
+
+
+@dataclass(frozen=True)
+class BackendConfig:
+    """What runs the network, and how.
+
+    Attributes:
+        name: A module of this folder.
+        model: Name in ``models/manifest.yaml`` or path of a weight file.
+        device: ``cpu``, ``cuda`` ...
+        precision: ``fp32`` or ``bf16``.
+        threads: CPU threads, 0 = the library's choice.
+    """
+
+    name: str = "torch"
+    model: str = "repsam_tiny"
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("fp32", "bf16"):
+            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -79,3 +109,28 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Frees the network."""
+
+
+def backend_names() -> tuple[str, ...]:
+    """Names of the backends that exist."""
+    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+
+
+def open_backend(config: BackendConfig) -> Backend:
+    """Opens a backend by name.
+
+    Raises:
+        ConfigError: No backend of that name; the message lists what exists.
+        BackendError: Its library or device is missing.
+        CheckpointError: The weights are missing or broken.
+    """
+    if config.name not in backend_names():
+        raise ConfigError(
+            f"unknown backend {config.name!r}; there are {', '.join(backend_names())}"
+        )
+    try:
+        module = importlib.import_module(f"{__name__}.{config.name}")
+    except ImportError as error:
+        raise BackendError(f"backend {config.name} needs a package: {error}") from error
+    backend: Backend = module.build(config)
+    return backend

@@ -1,0 +1,107 @@
+"""PyTorch, eager: runs everywhere, the reference for every other backend."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
+from repsam_ros.errors import BackendError
+from repsam_ros.network.build import EncodedImage
+from repsam_ros.network.weights import load_network
+
+
+def build(config: BackendConfig) -> TorchBackend:
+    """Loads the model onto the device.
+
+    Raises:
+        BackendError: The device is not there.
+        CheckpointError: The weights are missing or broken.
+    """
+    return TorchBackend(config)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BackendError(f"device {name!r}: not a PyTorch device name") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BackendError(f"device {name!r}: PyTorch finds no CUDA device")
+    return device
+
+
+class TorchBackend:
+    """See :class:`repsam_ros.backends.Backend`."""
+
+    def __init__(self, config: BackendConfig) -> None:
+        self._device = _device(config.device)
+        if config.threads > 0:
+            torch.set_num_threads(config.threads)
+        network, self._model = load_network(config.model)
+        self._network = network.to(self._device)
+        self._canvas_px = network.spec.canvas_px
+        self._precision = config.precision
+
+    @property
+    def canvas_px(self) -> tuple[int, int]:
+        """(height, width) of the image that the network sees."""
+        return self._canvas_px
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self._precision == "bf16"
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=enabled)
+
+    def encode(
+        self,
+        color: NDArray[np.uint8],
+        depth_m: NDArray[np.float32],
+        intrinsics: NDArray[np.float32],
+    ) -> Encoded:
+        """See :meth:`repsam_ros.backends.Backend.encode`."""
+        pixels = torch.from_numpy(color).to(self._device).permute(2, 0, 1)[None].float()
+        depth = torch.from_numpy(depth_m).to(self._device)[None]
+        camera = torch.from_numpy(intrinsics).to(self._device)[None]
+        try:
+            with torch.inference_mode(), self._autocast():
+                encoded = self._network.encode(pixels, depth, camera)
+                heatmap = encoded.heatmap[0].float().sigmoid().cpu().numpy()
+        except torch.OutOfMemoryError as error:
+            raise BackendError(f"out of memory on {self._device}: {error}") from error
+        return Encoded(heatmap, encoded)
+
+    def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
+        """See :meth:`repsam_ros.backends.Backend.decode`."""
+        state = cast(EncodedImage, encoded.state)
+        points = torch.from_numpy(points_px).to(self._device)
+        index = torch.zeros(len(points), dtype=torch.int64, device=self._device)
+        try:
+            with torch.inference_mode(), self._autocast():
+                decoded = self._network.decode(state, index, points)
+        except torch.OutOfMemoryError as error:
+            raise BackendError(f"out of memory on {self._device}: {error}") from error
+        quality = decoded.predicted_iou.float().clamp(0, 1)
+        return Decoded(decoded.logits.float().cpu().numpy(), quality.cpu().numpy())
+
+    def info(self) -> BackendInfo:
+        """What is really running."""
+        device = self._device.type
+        if device == "cuda":
+            device = torch.cuda.get_device_name(self._device)
+        return BackendInfo(
+            name="torch",
+            device=device,
+            model=self._model.name,
+            model_sha256=self._model.sha256,
+            precision=self._precision,
+            version=torch.__version__,
+        )
+
+    def close(self) -> None:
+        """Frees the network."""
+        self._network.to("cpu")
+        if self._device.type == "cuda":
+            torch.cuda.empty_cache()

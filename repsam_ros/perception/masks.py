@@ -1,0 +1,85 @@
+"""From decoded masks to a label map without overlaps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class MaskSettings:
+    """How masks are chosen.
+
+    Attributes:
+        min_score: Masks scored below are left out; score = predicted IoU x stability.
+        nms_iou: Of two masks that overlap more than this, the better one stays.
+        nms_containment: So it is when this share of the smaller one lies in the other.
+        stability_offset: Logit offset of the stability score.
+        min_area_px: Smaller instances are left out, pixels of a 640 x 480 frame.
+    """
+
+    min_score: float = 0.5
+    nms_iou: float = 0.5
+    nms_containment: float = 0.8
+    stability_offset: float = 1.0
+    min_area_px: int = 100
+
+    def __post_init__(self) -> None:
+        shares = (self.min_score, self.nms_iou, self.nms_containment)
+        if not all(0 <= share <= 1 for share in shares):
+            raise ConfigError("min_score, nms_iou and nms_containment must lie in [0, 1]")
+
+
+def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]:
+    """IoU of each (h, w) mask at logit thresholds +offset and -offset (Segment Anything)."""
+    strict = (logits > offset).sum(axis=(1, 2))
+    loose = (logits > -offset).sum(axis=(1, 2))
+    return np.asarray(strict / np.maximum(loose, 1), np.float32)
+
+
+def suppress(
+    masks: NDArray[np.bool_], scores: NDArray[np.float32], settings: MaskSettings
+) -> NDArray[np.intp]:
+    """Non-maximum suppression of (N, h, w) masks; returns the kept indices, best first."""
+    flat = masks.reshape(len(masks), -1).astype(np.float32)
+    overlap = flat @ flat.T
+    area = overlap.diagonal()
+    union = area[:, None] + area[None] - overlap
+    smaller = np.minimum(area[:, None], area[None])
+    same = (overlap > settings.nms_iou * union) | (overlap > settings.nms_containment * smaller)
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable"):
+        enough = scores[index] >= settings.min_score and area[index] > 0
+        if enough and not same[index, kept].any():
+            kept.append(int(index))
+    return np.array(kept, np.intp)
+
+
+def label_map(
+    probabilities: NDArray[np.float32], scores: NDArray[np.float32], min_area_px: int
+) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
+    """Gives each pixel to the mask that wants it most, weighted by score.
+
+    Args:
+        probabilities: (N, H, W) in [0, 1] at the size of the frame.
+        scores: (N,).
+        min_area_px: Instances that get fewer pixels are left out.
+
+    Returns:
+        (H, W) uint16 with ids from 1 in the order of the masks that stayed, and their indices.
+    """
+    if len(probabilities) == 0:
+        return np.zeros(probabilities.shape[1:], np.uint16), np.zeros(0, np.intp)
+    weighted = probabilities * scores[:, None, None]
+    weighted[probabilities <= 0.5] = 0
+    winner = weighted.argmax(axis=0)
+    taken = weighted.max(axis=0) > 0
+    areas = np.bincount(winner[taken], minlength=len(scores))
+    stays = np.flatnonzero(areas >= min_area_px)
+    ids = np.zeros(len(scores), np.uint16)
+    ids[stays] = np.arange(1, len(stays) + 1)
+    return np.where(taken, ids[winner], 0).astype(np.uint16), stays
