@@ -1,0 +1,37 @@
+"""``repsam train``: trains a network on simulated scenes."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+SUMMARY = "train a network from a configuration"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the verb's arguments."""
+    parser.add_argument("config", type=Path, help="YAML file, see config/experiments/")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ...")
+    parser.add_argument(
+        "--max-seconds", type=float, default=math.inf, help="stop early, resumable, after this time"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="A.B=C", help="override a configuration key"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the verb; returns the exit code."""
+    import logging
+
+    from repsam_ros.adaptation.training import TrainConfig, train
+    from repsam_ros.config import load_config
+
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    config = load_config(TrainConfig, args.config, args.set)
+    weights = train(config, args.out, args.device, args.resume, args.max_seconds)
+    print(weights)
+    return 0
