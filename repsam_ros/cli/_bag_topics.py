@@ -1,4 +1,4 @@
-"""Options that name the topics of bags from other recorders."""
+"""Options for bags of other recorders: topics and depth unit."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ _STREAMS = ("color", "depth", "info")
 
 
 def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares ``--color-topic``, ``--depth-topic``, ``--info-topic`` and ``--depth-scale-m``."""
+    """Declares ``--color-topic``, ``--depth-topic`` and ``--info-topic``."""
     for stream in _STREAMS:
         parser.add_argument(
             f"--{stream}-topic", metavar="TOPIC", help="where it is not that of `repsam bag make`"
         )
+
+
+def add_depth_scale_argument(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--depth-scale-m``."""
     parser.add_argument(
         "--depth-scale-m",
         type=float,

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._bag_topics import add_topic_arguments, given_topics
+from repsam_ros.cli._bag_topics import (
+    add_depth_scale_argument,
+    add_topic_arguments,
+    given_topics,
+)
 
 SUMMARY = "make, inspect, check and play RGB-D bags (rosbag2)"
 
@@ -31,7 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     play.add_argument(
         "--rate-factor", type=float, default=1.0, metavar="X", help="times as fast, default 1"
     )
-    play.add_argument("--loop", action="store_true", help="start again at the end")
+    play.add_argument("--loop", action="store_true", help="start again at the end, until Ctrl-C")
+    play.add_argument(
+        "--wait-s", type=float, default=60.0, metavar="S", help="longest wait for subscribers"
+    )
+    add_topic_arguments(play)
 
     info = add_action("info", "print topics, counts and duration")
     info.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
@@ -39,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     check = add_action("check", "read a whole bag and name what is wrong with it")
     check.add_argument("bag", type=Path, metavar="BAG", help="folder of a rosbag2 bag")
     add_topic_arguments(check)
+    add_depth_scale_argument(check)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -64,9 +73,20 @@ def _make(args: argparse.Namespace) -> int:
 
 
 def _play(args: argparse.Namespace) -> int:
+    from repsam_ros.bags import BagTopics, bag_info
+
+    bag_info(args.bag)  # a broken bag is named where ROS is missing too
+
     from repsam_ros.ros.bag_player import play_bag
 
-    play_bag(args.bag, rate_factor=args.rate_factor, loop=args.loop)
+    count = play_bag(
+        args.bag,
+        rate_factor=args.rate_factor,
+        loop=args.loop,
+        wait_s=args.wait_s,
+        topics=BagTopics(**given_topics(args)),
+    )
+    print(f"{args.bag}: {count} messages published")
     return 0
 
 

@@ -6,7 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from repsam_ros.cli._bag_topics import add_topic_arguments, given_topics
+from repsam_ros.cli._bag_topics import (
+    add_depth_scale_argument,
+    add_topic_arguments,
+    given_topics,
+)
 from repsam_ros.cli._pipeline_options import add_pipeline_arguments, given_values
 from repsam_ros.errors import ConfigError
 
@@ -21,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start the nodes and play the bag to them at its recorded rate, reliable",
     )
+    parser.add_argument(
+        "--rate-factor", type=float, metavar="X", help="with --ros: times as fast as recorded"
+    )
     add_topic_arguments(parser)
+    add_depth_scale_argument(parser)
     add_pipeline_arguments(parser)
 
 
@@ -43,6 +51,8 @@ def _offline(args: argparse.Namespace) -> dict[str, Any]:
     from repsam_ros.evaluation.replay_config import ReplayConfig
     from repsam_ros.paths import atomic_path
 
+    if args.rate_factor is not None:
+        raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
     content = given_values(args, ("bag", "model", "backend", "device", "depth_scale_m"))
     content["topics"] = given_topics(args)
     config = build_config(ReplayConfig, apply_overrides(content, args.overrides), "repsam replay")
@@ -54,17 +64,15 @@ def _offline(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _through_nodes(args: argparse.Namespace) -> dict[str, Any]:
-    from repsam_ros.bags import bag_info
+    from repsam_ros.bags import BagTopics, bag_info
 
-    offline_only = ("device", "depth_scale_m", "color_topic", "depth_topic", "info_topic")
-    given = [name for name in offline_only if getattr(args, name) is not None]
-    if given or args.overrides:
-        names = ", ".join("--" + name.replace("_", "-") for name in given) or "--set"
-        raise ConfigError(f"{names}: not with --ros; the nodes take their parameters from YAML")
-    bag_info(args.bag)
+    for name, value in (("--depth-scale-m", args.depth_scale_m), ("--set", args.overrides)):
+        if value:
+            raise ConfigError(f"{name}: not with --ros; the nodes read config/perception.yaml")
+    bag_info(args.bag)  # a broken bag is named where ROS is missing too
 
     from repsam_ros.ros.live_replay import replay_through_nodes
 
-    chosen = given_values(args, ("model", "backend"))
-    summary: dict[str, Any] = replay_through_nodes(args.bag, args.out, **chosen)
-    return summary
+    chosen = given_values(args, ("model", "backend", "device", "rate_factor"))
+    topics = BagTopics(**given_topics(args))
+    return replay_through_nodes(args.bag, args.out, topics=topics, **chosen)

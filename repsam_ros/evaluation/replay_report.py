@@ -57,6 +57,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("received", ", ".join(f"{count} {name}" for name, count in received.items())),
         ("published", str(summary["published"])),
         ("dropped", dropped or "none"),
+        *([("lost", str(summary["lost"]))] if "lost" in summary else []),
         ("latency [ms]", ", ".join(f"{name} {value}" for name, value in latency_ms.items())),
     ]
     shown = [

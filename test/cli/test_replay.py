@@ -89,7 +89,8 @@ def test_replay_of_a_bag_gives_the_label_maps_of_the_files(shared_data, tmp_path
         (["--set", "pipeline.no_such_key=1"], "no_such_key"),
         (["--set", "slop_s=2"], "slop_s"),
         (["--ros"], "no such bag"),
-        (["--ros", "--device", "cuda"], "--device"),
+        (["--rate-factor", "2"], "--rate-factor"),
+        (["--ros", "--depth-scale-m", "0.001"], "--depth-scale-m"),
         (["--ros", "--set", "slop_s=0.1"], "--set"),
     ],
 )
