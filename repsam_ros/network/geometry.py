@@ -37,40 +37,34 @@ def _box(values: Tensor, size: int) -> Tensor:
     return F.avg_pool2d(rows, (1, size), 1, (0, pad))
 
 
-def _masked_mean(values: Tensor, valid: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """Mean of the valid values in each window, and the share of them."""
-    share = _box(valid, size)
-    return _box(values * valid, size) / share.clamp(min=1e-4), share
+def _unit(vectors: Tensor) -> Tensor:
+    """(B, 3, h, w) scaled to length 1; zeros stay zeros."""
+    return vectors * (vectors * vectors).sum(1, keepdim=True).clamp(min=1e-16).rsqrt()
 
 
-def _shift(values: Tensor, dx: int, dy: int) -> Tensor:
-    """values at (x + dx, y + dy), edges repeated."""
-    height, width = values.shape[-2:]
-    padded = F.pad(values, (abs(dx), abs(dx), abs(dy), abs(dy)), mode="replicate")
-    top, left = abs(dy) + dy, abs(dx) + dx
-    return padded[..., top : top + height, left : left + width]
+def _slope(mean: Tensor, known: Tensor, dim: int) -> Tensor:
+    """Change of ``mean`` per pixel along a dimension, from the side where it changes less.
 
-
-def _normals(inverse: Tensor, valid: Tensor, rays: Tensor, intrinsics: Tensor) -> Tensor:
-    """Unit normals from inverse depth: on a plane, 1/z is linear in the pixel coordinates."""
-    mean, share = _masked_mean(inverse, valid, 5)
-    known = (share > 0.2).to(inverse.dtype)
+    One-sided differences smear less over depth edges than central ones.
+    """
     step = 2
+    size = mean.shape[dim]
+    ahead = mean.narrow(dim, step, size - step) - mean.narrow(dim, 0, size - step)
+    usable = known.narrow(dim, step, size - step) * known.narrow(dim, 0, size - step)
+    ahead = torch.where(usable > 0, ahead, torch.full_like(ahead, 1e3))
+    border = torch.full_like(mean.narrow(dim, 0, step), 1e3)
+    forward = torch.cat([ahead, border], dim)
+    backward = torch.cat([border, ahead], dim)
+    slope = torch.where(forward.abs() < backward.abs(), forward, backward)
+    return torch.where(slope > 1e2, torch.zeros_like(slope), slope) / step
 
-    def slope(dx: int, dy: int) -> Tensor:
-        ahead, behind = _shift(mean, dx, dy), _shift(mean, -dx, -dy)
-        has_ahead, has_behind = _shift(known, dx, dy) * known, _shift(known, -dx, -dy) * known
-        forward, backward = (ahead - mean) * has_ahead, (mean - behind) * has_behind
-        # The smaller of the one-sided slopes where both exist: less smearing over depth edges.
-        both = has_ahead * has_behind
-        smaller = torch.where(forward.abs() < backward.abs(), forward, backward)
-        return torch.where(both > 0, smaller, forward + backward) / step
 
-    a = slope(step, 0) * intrinsics[:, 0, None, None, None]
-    b = slope(0, step) * intrinsics[:, 1, None, None, None]
+def _normals(mean: Tensor, known: Tensor, rays: Tensor, intrinsics: Tensor) -> Tensor:
+    """Unit normals from inverse depth: on a plane, 1/z is linear in the pixel coordinates."""
+    a = _slope(mean, known, 3) * intrinsics[:, 0, None, None, None]
+    b = _slope(mean, known, 2) * intrinsics[:, 1, None, None, None]
     c = mean - a * rays[:, :1] - b * rays[:, 1:2]
-    normal = F.normalize(-torch.cat([a, b, c], 1), dim=1, eps=1e-8)
-    return normal * known
+    return -_unit(torch.cat([a, b, c], 1)) * known
 
 
 def dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
@@ -88,24 +82,25 @@ def _dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
     valid = (depth_m > 0).to(depth_m.dtype)[:, None]
     inverse = valid / depth_m[:, None].clamp(min=1e-2)
     rays = _rays(intrinsics, inverse.shape[-2], inverse.shape[-1])
-    normals = _normals(inverse, valid, rays, intrinsics) * valid
+    share5, local, square = _box(torch.cat([valid, inverse, inverse * inverse], 1), 5).split(1, 1)
+    local, square = local / share5.clamp(min=1e-4), square / share5.clamp(min=1e-4)
+    share9, near = _box(torch.cat([valid, inverse], 1), 9).split(1, 1)
+    near = near / share9.clamp(min=1e-4)
+    far = _wide_mean(inverse, valid)
+    normals = _normals(local, (share5 > 0.2).to(inverse.dtype), rays, intrinsics) * valid
     total = valid.sum(dim=(2, 3), keepdim=True).clamp(min=1)
-    mean = (inverse * valid).sum(dim=(2, 3), keepdim=True) / total
-    near, _ = _masked_mean(inverse, valid, 9)
-    far, _ = _masked_mean(inverse, valid, 41)
-    square, _ = _masked_mean(inverse * inverse, valid, 5)
-    local, _ = _masked_mean(inverse, valid, 5)
+    mean = inverse.sum(dim=(2, 3), keepdim=True) / total
     variance = (square - local * local).clamp(min=0)
     # Differences of inverse depth times depth are relative depth steps, free of the scale.
-    scale = 1 / near.clamp(min=1e-2)
+    scale = valid / near.clamp(min=1e-2)
     features = torch.cat(
         [
             2 * (inverse / mean.clamp(min=1e-2) - 1) * valid,
             normals,
             2 * valid - 1,
-            torch.log1p(1e2 * variance.sqrt() * scale) * valid,
-            torch.tanh((inverse - near) * scale * 60) * valid,
-            torch.tanh((inverse - far) * scale * 12) * valid,
+            torch.log1p(1e2 * variance.sqrt() * scale),
+            torch.tanh((inverse - near) * scale * 60),
+            torch.tanh((inverse - far) * scale * 12),
         ],
         1,
     )
@@ -114,8 +109,15 @@ def _dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
     half_inverse = F.avg_pool2d(inverse, 2) / share.clamp(min=1e-4)
     half_rays = _rays(_scaled_intrinsics(intrinsics, 0.5), *half_inverse.shape[-2:])
     points = half_rays / half_inverse.clamp(min=1e-2) * half_valid
-    half_normals = F.normalize(F.avg_pool2d(normals, 2), dim=1, eps=1e-6) * half_valid
+    half_normals = _unit(F.avg_pool2d(normals, 2)) * half_valid
     return Geometry(features, points, half_normals, half_valid)
+
+
+def _wide_mean(inverse: Tensor, valid: Tensor) -> Tensor:
+    """Mean of the valid values in windows of about 44 pixels, taken at a quarter of the size."""
+    share, total = _box(F.avg_pool2d(torch.cat([valid, inverse], 1), 4), 11).split(1, 1)
+    coarse = total / share.clamp(min=1e-4)
+    return F.interpolate(coarse, size=inverse.shape[-2:], mode="bilinear", align_corners=False)
 
 
 def _scaled_intrinsics(intrinsics: Tensor, scale: float) -> Tensor:
@@ -161,7 +163,7 @@ def _prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor
     known = (share > 0.01).to(share.dtype)
     column = (points_px[:, 0] / 2).long().clamp(0, width - 1)
     row = (points_px[:, 1] / 2).long().clamp(0, height - 1)
-    packed = torch.cat([filled, F.normalize(filled_normals, dim=1, eps=1e-6), known], 1)
+    packed = torch.cat([filled, _unit(filled_normals), known], 1)
     at_prompt = packed[image_index, :, row, column][:, :, None, None]
     origin, normal, prompt_known = at_prompt[:, :3], at_prompt[:, 3:6], at_prompt[:, 6:7]
     offset = geometry.points_m.index_select(0, image_index) - origin
