@@ -1,0 +1,7 @@
+"""The ROS 2 side, the only folder that imports ROS.
+
+The nodes are :mod:`~repsam_ros.ros.perception_node` and
+:mod:`~repsam_ros.ros.grasp_planner_node`. Both declare parameters, store what arrives, call the
+core once per frame in one worker thread, convert and publish. What they share lies beside them;
+:mod:`~repsam_ros.ros.processes` runs them without ``ros2 launch``.
+"""

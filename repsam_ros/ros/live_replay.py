@@ -1,0 +1,121 @@
+"""Plays a bag to the running nodes and writes down what comes out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros import __version__
+from repsam_ros.bags import BagTopics, read_frames
+from repsam_ros.evaluation.overlay import draw_overlay
+from repsam_ros.evaluation.replay import write_summary
+from repsam_ros.evaluation.replay_report import write_replay_report
+from repsam_ros.images import encode_jpeg, read_labels
+from repsam_ros.messages import color_from_image
+from repsam_ros.paths import atomic_path
+from repsam_ros.ros.live_run import LiveResults, run_nodes_on
+from repsam_ros.structures import Instances
+
+
+def replay_through_nodes(
+    bag: Path,
+    out: Path,
+    *,
+    model: str | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    rate_factor: float = 1.0,
+    topics: BagTopics | None = None,
+) -> dict[str, Any]:
+    """Starts a perception node, plays ``bag`` to it and records its label maps.
+
+    Written are ``labels/<stamp_ns>.png``, ``overlays/<stamp_ns>.jpg``, ``report.html`` and, last,
+    ``summary.json``, as by the offline replay. ``lost`` counts frames of the bag that never
+    arrived at the node, or left it and never arrived here.
+
+    Raises:
+        DatasetError: The bag cannot be read.
+        ProcessError: A node died or did not answer.
+    """
+    (out / "summary.json").unlink(missing_ok=True)
+    for path in [*out.glob("labels/*.png"), *out.glob("overlays/*.jpg")]:
+        path.unlink()
+    given = {"model": model, "backend": backend, "device": device}
+    results = run_nodes_on(
+        bag,
+        out,
+        parameters={name: value for name, value in given.items() if value},
+        rate_factor=rate_factor,
+        topics=topics,
+    )
+    summary = summarise(bag, results, topics)
+    _write_overlays(bag, out, results, topics)
+    write_replay_report(out / "report.html", summary)
+    write_summary(out / "summary.json", summary)
+    return summary
+
+
+def summarise(bag: Path, results: LiveResults, topics: BagTopics | None = None) -> dict[str, Any]:
+    """The summary of a live replay, with the keys of the offline one and ``lost``."""
+    names = {frame.stamp_ns: frame.name for frame in read_frames(bag, topics=topics)}
+    values = results.perception
+    recorded = sorted(results.instance_counts)
+    lost = len(names) - int(values["pairs"]) + int(values["published"]) - len(recorded)
+    return {
+        "bag": str(bag),
+        "version": __version__,
+        "backend": {
+            "name": values["backend"],
+            "version": values["backend_version"],
+            **{key: values[key] for key in ("device", "model", "model_sha256", "precision")},
+        },
+        "frames_in_bag": len(names),
+        "received": {stream: int(values[f"received_{stream}"]) for stream in ("color", "depth")},
+        "pairs": int(values["pairs"]),
+        "published": len(recorded),
+        "lost": max(lost, 0),
+        "dropped": {
+            key.removeprefix("dropped."): int(value)
+            for key, value in values.items()
+            if key.startswith("dropped.")
+        },
+        "latency_ms": {
+            name: _number(values[f"latency_{name}_ms"]) for name in ("p50", "p95", "p99")
+        },
+        "frames": [
+            {
+                "stamp_ns": stamp_ns,
+                "name": names.get(stamp_ns),
+                "instances": results.instance_counts[stamp_ns],
+            }
+            for stamp_ns in recorded
+        ],
+    }
+
+
+def instances_of(labels: NDArray[np.uint16], scores: NDArray[np.float32]) -> Instances:
+    """Instances as far as topics tell: an id without points in the cloud has the score 0."""
+    count = int(labels.max(initial=0))
+    padded = np.zeros(count, np.float32)
+    padded[: min(count, len(scores))] = scores[:count]
+    return Instances(labels, padded, np.zeros((count, 2), np.float32))
+
+
+def _write_overlays(bag: Path, out: Path, results: LiveResults, topics: BagTopics | None) -> None:
+    for frame in read_frames(bag, topics=topics):
+        path = out / "labels" / f"{frame.stamp_ns}.png"
+        if frame.stamp_ns not in results.instance_counts:
+            continue
+        scores = results.scores.get(frame.stamp_ns, np.zeros(0, np.float32))
+        instances = instances_of(read_labels(path), scores)
+        picture = draw_overlay(color_from_image(frame.color_msg), instances)
+        with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
+            temporary.write_bytes(encode_jpeg(picture))
+
+
+def _number(text: str) -> float | None:
+    value = float(text)
+    return value if np.isfinite(value) else None

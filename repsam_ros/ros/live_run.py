@@ -1,0 +1,206 @@
+"""Runs the nodes as processes on a bag and records what they publish."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.bags import BagTopics, bag_info
+from repsam_ros.images import write_png
+from repsam_ros.paths import share_dir
+from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
+from repsam_ros.ros.recorder import Recorder
+from repsam_ros.ros.session import Session, environment_set, private_environment
+from repsam_ros.structures import Grasp, SceneCloud
+
+_logger = logging.getLogger(__name__)
+
+NAMESPACE = "/repsam"
+PERCEPTION = f"{NAMESPACE}/perception"
+PLANNER = f"{NAMESPACE}/grasp_planner"
+_SETTLE_S = 20.0
+_QUEUE = 50
+
+
+@dataclass
+class LiveResults:
+    """What the recorder got, by stamp.
+
+    Attributes:
+        scores: (N,) float32, of the instances of a frame; 0 for one without a point in the cloud.
+        instance_counts: Highest id in the label map.
+        clouds: Kept only where asked for.
+        grasps: Best first.
+        perception: Last diagnostics of the perception node.
+        planner: Likewise of the planner.
+    """
+
+    scores: dict[int, NDArray[np.float32]] = field(default_factory=dict)
+    instance_counts: dict[int, int] = field(default_factory=dict)
+    clouds: dict[int, SceneCloud] = field(default_factory=dict)
+    grasps: dict[int, list[Grasp]] = field(default_factory=dict)
+    perception: dict[str, str] = field(default_factory=dict)
+    planner: dict[str, str] = field(default_factory=dict)
+
+
+def run_nodes_on(
+    bag: Path,
+    out: Path,
+    *,
+    parameters: dict[str, str] | None = None,
+    planner: bool = False,
+    keep_clouds: bool = False,
+    rate_factor: float = 1.0,
+    topics: BagTopics | None = None,
+    on_line: Callable[[str, str], None] | None = None,
+) -> LiveResults:
+    """Runs perception (and the planner) as processes on a bag; writes ``labels/<stamp_ns>.png``.
+
+    Args:
+        parameters: Of the perception node, on top of its file; values as YAML.
+    """
+    topics = topics or BagTopics()
+    results = LiveResults()
+
+    def on_labels(stamp_ns: int, labels: NDArray[np.uint16]) -> None:
+        write_png(out / "labels" / f"{stamp_ns}.png", labels)
+        results.instance_counts[stamp_ns] = int(labels.max(initial=0))
+
+    def on_cloud(cloud: SceneCloud) -> None:
+        scores = np.zeros(int(cloud.instance_ids.max(initial=0)) + 1, np.float32)
+        scores[cloud.instance_ids] = cloud.scores
+        results.scores[cloud.stamp_ns] = scores[1:]
+        if keep_clouds:
+            results.clouds[cloud.stamp_ns] = cloud
+
+    names = [PERCEPTION, PLANNER] if planner else [PERCEPTION]
+    with _started(planner, parameters or {}, topics, on_line) as (processes, session):
+        recorder = Recorder(
+            session.node,
+            PERCEPTION,
+            on_labels,
+            on_cloud,
+            PLANNER if planner else None,
+            results.grasps.__setitem__,
+        )
+        session.bring_up(*names)
+        _await_recorder(session, planner)
+        player = processes.start("bag player", _player_command(bag, topics, rate_factor))
+        _await_end(session, player, bag, recorder, topics, planner)
+        results.perception = session.diagnostics(PERCEPTION)
+        results.planner = session.diagnostics(PLANNER)
+    for text in recorder.broken:
+        _logger.warning("could not decode a message: %s", text)
+    return results
+
+
+@contextmanager
+def _started(
+    planner: bool,
+    parameters: dict[str, str],
+    topics: BagTopics,
+    on_line: Callable[[str, str], None] | None,
+) -> Iterator[tuple[ProcessGroup, Session]]:
+    """The nodes' processes and a session, on a domain of their own."""
+    environment = private_environment()
+    inputs = {
+        "color/image_raw": topics.color,
+        "aligned_depth_to_color/image_raw": topics.depth,
+        "color/camera_info": topics.info,
+    }
+    reliable = {"qos.reliability": "reliable", "qos.depth": str(_QUEUE)}
+    with (
+        environment_set(environment),
+        ProcessGroup(environment, on_line or _log_trouble) as processes,
+    ):
+        command = node_command(
+            "repsam_ros.ros.perception_node",
+            namespace=NAMESPACE,
+            params_file=share_dir() / "config" / "perception.yaml",
+            parameters={**reliable, "qos.output_depth": str(_QUEUE), **parameters},
+            remappings=inputs,
+        )
+        processes.start("perception node", command)
+        if planner:
+            command = node_command(
+                "repsam_ros.ros.grasp_planner_node",
+                namespace=NAMESPACE,
+                params_file=share_dir() / "config" / "grasp_planner.yaml",
+                parameters=reliable,
+            )
+            processes.start("grasp planner node", command)
+        with Session("live_replay", processes.check) as session:
+            yield processes, session
+
+
+def _player_command(bag: Path, topics: BagTopics, rate_factor: float) -> list[str]:
+    command = [sys.executable, "-m", "repsam_ros.ros.bag_player", str(bag)]
+    command += ["--rate-factor", str(rate_factor)]
+    for stream, topic in topics.by_stream().items():
+        command += [f"--{stream}-topic", topic]
+    return command
+
+
+def _await_recorder(session: Session, planner: bool) -> None:
+    """Waits until the nodes know the recorder (and each other): earlier results would be lost."""
+    links = [(PERCEPTION, "points", 2 if planner else 1), (PERCEPTION, "labels", 1)]
+    links += [(PERCEPTION, name, 1) for name in ("support_plane", "view_pose") if planner]
+    links += [(PLANNER, "grasp_candidates", 1)] if planner else []
+
+    def are_linked() -> bool:
+        return all(
+            int(session.diagnostics(node).get(f"subscribers_{topic}", 0)) >= count
+            for node, topic, count in links
+        )
+
+    session.wait_until(are_linked, 30.0, "the nodes and the recorder to find each other")
+
+
+def _await_end(
+    session: Session,
+    player: ChildProcess,
+    bag: Path,
+    recorder: Recorder,
+    topics: BagTopics,
+    planner: bool,
+) -> None:
+    """Waits for the player, then until the nodes are through, or for a while where they stall."""
+    info = bag_info(bag)
+    session.wait_until(
+        lambda: player.exit_code is not None,
+        3600.0 + 10 * info.duration_ns / 1e9,
+        "the end of the bag",
+    )
+    session.check()
+    images = sum(topic.count for topic in info.topics if topic.name == topics.color)
+    end_s = time.monotonic() + _SETTLE_S
+    while time.monotonic() < end_s:
+        session.check()
+        perception, planned = session.diagnostics(PERCEPTION), session.diagnostics(PLANNER)
+        published = int(perception.get("published", -1))
+        is_through = (
+            int(perception.get("received_color", -1)) >= images
+            and perception.get("busy") == "False"
+            and len(recorder.label_stamps_ns) >= published
+        )
+        if planner:
+            done = sum(int(planned.get(key, 0)) for key in ("published", "dropped"))
+            is_through = is_through and done >= published and planned.get("busy") == "False"
+            recorded = len(recorder.grasp_stamps_ns)
+            is_through = is_through and recorded >= int(planned.get("published", -1))
+        if is_through:
+            return
+        time.sleep(0.1)
+
+
+def _log_trouble(label: str, line: str) -> None:
+    if any(word in line for word in ("[WARN]", "[ERROR]", "[FATAL]")):
+        _logger.warning("%s: %s", label, line)

@@ -1,0 +1,79 @@
+"""Publishers of the perception node."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from geometry_msgs.msg import PoseStamped
+from sensor_msgs.msg import Image, PointCloud2
+from visualization_msgs.msg import Marker, MarkerArray
+
+from repsam_ros.evaluation.overlay import draw_overlay
+from repsam_ros.messages import color_image, label_image
+from repsam_ros.ros.conversions import (
+    cloud_message,
+    image_message,
+    make_header,
+    plane_marker,
+    view_pose_message,
+)
+from repsam_ros.ros.markers import instance_markers
+from repsam_ros.ros.qos import output_qos
+from repsam_ros.ros.target_frame import TargetFrame
+from repsam_ros.structures import RgbdFrame
+
+if TYPE_CHECKING:
+    from repsam_ros.perception.pipeline import Scene
+    from repsam_ros.ros.managed_node import ManagedNode
+
+_TYPES = {
+    "labels": Image,
+    "points": PointCloud2,
+    "support_plane": Marker,
+    "view_pose": PoseStamped,
+    "debug_image": Image,
+    "markers": MarkerArray,
+}
+
+
+class PerceptionOutput:
+    """Converts scenes and publishes them, all with the stamp of the colour image.
+
+    Args:
+        target_frame: Frame of everything but images; empty = the camera's optical frame.
+
+    Raises:
+        ConfigError: A target frame is asked for and tf2_ros is missing.
+    """
+
+    def __init__(self, node: ManagedNode, depth: int, target_frame: str) -> None:
+        self._node = node
+        self._target = TargetFrame(node, target_frame) if target_frame else None
+        for name, message_type in _TYPES.items():
+            node.add_output(message_type, name, output_qos(depth))
+
+    def publish(self, frame: RgbdFrame, scene: Scene) -> None:
+        """Publishes one scene.
+
+        Raises:
+            FrameError: ``missing_transform`` to the target frame; nothing was published.
+        """
+        cloud = scene.cloud if self._target is None else self._target.move(scene.cloud)
+        header = make_header(frame.stamp_ns, frame.frame_id)
+        # Plane and pose first: whoever gets the cloud then has what belongs to it.
+        self._node.publish("support_plane", plane_marker(cloud))
+        self._node.publish("view_pose", view_pose_message(cloud))
+        self._node.publish("points", cloud_message(cloud))
+        labels = image_message(label_image(scene.instances.labels), header)
+        self._node.publish("labels", labels)
+        if self._node.is_watched("markers"):
+            self._node.publish("markers", instance_markers(cloud))
+        if self._node.is_watched("debug_image"):
+            picture = color_image(draw_overlay(frame.color, scene.instances))
+            self._node.publish("debug_image", image_message(picture, header))
+
+    def close(self) -> None:
+        """Takes the topics down."""
+        self._node.remove_outputs()
+        if self._target is not None:
+            self._target.close()

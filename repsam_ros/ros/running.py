@@ -1,0 +1,107 @@
+"""Runs one node until it is told to stop; the exit code says how it ended."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import rclpy
+import rclpy.utilities
+from rclpy.exceptions import ParameterException
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.signals import SignalHandlerOptions
+
+from repsam_ros.errors import RepsamError
+from repsam_ros.ros.managed_node import ManagedNode
+
+EXIT_FAILURE = 1
+EXIT_BAD_SETUP = 2
+
+
+def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = None) -> int:
+    """Makes and spins a node.
+
+    Returns:
+        0 after SIGINT, SIGTERM or a shutdown from outside, 1 after an unexpected error,
+        2 when the node cannot be made (bad parameters).
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # A second signal finds the event set and changes nothing, so it cannot break the end.
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        rclpy.init(
+            args=None if argv is None else list(argv),
+            signal_handler_options=SignalHandlerOptions.NO,
+        )
+        node = make_node()
+    except (RepsamError, ParameterException) as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        rclpy.utilities.try_shutdown()
+        return EXIT_BAD_SETUP
+    handler = RosLogHandler(node.get_logger())
+    core_logger = logging.getLogger("repsam_ros")
+    core_logger.setLevel(logging.INFO)
+    core_logger.addHandler(handler)
+    try:
+        return _spin(node, stop)
+    finally:
+        core_logger.removeHandler(handler)
+        rclpy.utilities.try_shutdown()
+
+
+class RosLogHandler(logging.Handler):
+    """Forwards the core's log records to a node's logger."""
+
+    def __init__(self, logger: Any) -> None:
+        super().__init__(logging.INFO)
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logs one record."""
+        text = record.getMessage()
+        if record.levelno >= logging.ERROR:
+            self._logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            self._logger.warning(text)
+        else:
+            self._logger.info(text)
+
+
+def _spin(node: ManagedNode, stop: threading.Event) -> int:
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
+    node.failed = stop.set
+    crashes: list[BaseException] = []
+
+    def spin() -> None:
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            pass
+        except Exception as error:  # noqa: BLE001 - logged in full and turned into the exit code
+            crashes.append(error)
+            node.get_logger().fatal(
+                f"stopping after an unexpected error:\n{traceback.format_exc()}"
+            )
+        finally:
+            stop.set()
+
+    # The main thread only waits: a Python signal handler runs there at once, while inside
+    # the executor it would run after the next message.
+    thread = threading.Thread(target=spin, name="executor", daemon=True)
+    thread.start()
+    if node.value("autostart"):
+        node.autostart()
+    stop.wait()
+    node.close()
+    executor.shutdown(timeout_sec=2.0)
+    thread.join(timeout=2.0)
+    failed = bool(crashes) or node.failure is not None
+    node.destroy_node()
+    return EXIT_FAILURE if failed else 0

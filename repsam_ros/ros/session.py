@@ -1,0 +1,168 @@
+"""This process's own place in a ROS graph, from which it starts and watches nodes."""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from repsam_ros.ros.diagnostics import values_of
+from repsam_ros.ros.processes import ProcessError, wait_until
+
+_READY_TIMEOUT_S = 60.0
+# A first start may load a model from a slow disk.
+_CONFIGURE_TIMEOUT_S = 300.0
+_DOMAINS = range(20, 100)  # above everyday ones, below the ephemeral ports
+
+
+def private_environment() -> dict[str, str]:
+    """Variables for a domain of this machine that no one else seems to use."""
+    domains = list(_DOMAINS)
+    random.SystemRandom().shuffle(domains)
+    for domain_id in domains:
+        if _is_free(domain_id):
+            # Humble knows the first of these names only, later ones warn when they see it.
+            is_humble = os.environ.get("ROS_DISTRO") == "humble"
+            range_ = "ROS_LOCALHOST_ONLY" if is_humble else "ROS_AUTOMATIC_DISCOVERY_RANGE"
+            return {"ROS_DOMAIN_ID": str(domain_id), range_: "1" if is_humble else "LOCALHOST"}
+    raise ProcessError("every DDS domain of this machine is in use")
+
+
+@contextmanager
+def environment_set(variables: dict[str, str]) -> Iterator[None]:
+    """Sets environment variables for a while: the middleware reads the discovery range there."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+class Session:
+    """A node that spins in a thread; use as a context manager.
+
+    Args:
+        check: Called while it waits; raises when waiting became pointless.
+    """
+
+    def __init__(self, name: str, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
+        self._context = Context()
+        rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(f"{name}_{os.getpid()}", context=self._context)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._diagnostics: dict[str, dict[str, str]] = {}
+        self._watched: set[str] = set()
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
+        self._crash: BaseException | None = None
+        self._thread = threading.Thread(target=self._spin, name="session", daemon=True)
+        self._thread.start()
+
+    def check(self) -> None:
+        """Raises what went wrong in the session's thread or in what it watches."""
+        if self._crash is not None:
+            raise self._crash
+        self._check()
+
+    def wait_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """See :func:`repsam_ros.ros.processes.wait_until`."""
+        wait_until(condition, timeout_s, what, self.check)
+
+    def bring_up(self, *nodes: str) -> None:
+        """Configures and activates lifecycle nodes, by full name."""
+        for name in nodes:
+            self._watched.add(name)
+            self.transition(name, Transition.TRANSITION_CONFIGURE, "configure")
+        for name in nodes:
+            self.transition(name, Transition.TRANSITION_ACTIVATE, "activate")
+
+    def transition(self, node: str, number: int, name: str) -> None:
+        """Runs a lifecycle transition.
+
+        Raises:
+            ProcessError: The node is not there, refuses, or does not answer.
+        """
+        request = ChangeState.Request(transition=Transition(id=number))
+        answer = self.call(ChangeState, f"{node}/change_state", request, _CONFIGURE_TIMEOUT_S)
+        if not answer.success:
+            reason = self.diagnostics(node).get("last_error", "")
+            raise ProcessError(f"{node}: {name} failed: {reason or 'see its log'}")
+
+    def state(self, node: str) -> str:
+        """Label of a lifecycle node's state."""
+        answer = self.call(GetState, f"{node}/get_state", GetState.Request())
+        return str(answer.current_state.label)
+
+    def call(
+        self, service_type: type, service: str, request: Any, timeout_s: float = _READY_TIMEOUT_S
+    ) -> Any:
+        """Calls a service and waits for its answer."""
+        client = self.node.create_client(service_type, service)
+        try:
+            self.wait_until(client.service_is_ready, _READY_TIMEOUT_S, f"the service {service}")
+            future = client.call_async(request)
+            self.wait_until(future.done, timeout_s, f"an answer of {service}")
+            return future.result()
+        finally:
+            self.node.destroy_client(client)
+
+    def diagnostics(self, node: str) -> dict[str, str]:
+        """What the node last reported; empty while it has not."""
+        return dict(self._diagnostics.get(node, {}))
+
+    def close(self) -> None:
+        """Leaves the graph."""
+        self._executor.shutdown(timeout_sec=2.0)
+        self._thread.join(timeout=2.0)
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _spin(self) -> None:
+        try:
+            with suppress(ExternalShutdownException):
+                self._executor.spin()
+        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
+            self._crash = error
+
+    def _on_diagnostics(self, msg: DiagnosticArray) -> None:
+        for status in msg.status:
+            node = f"/{status.name.partition(':')[0]}"
+            values = values_of(msg, node)
+            if values is not None:
+                self._diagnostics[node] = values
+
+
+def _is_free(domain_id: int) -> bool:
+    """Whether the ports of the first participants of a domain are free (RTPS 9.6.1)."""
+    for participant in range(3):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", 7400 + 250 * domain_id + 10 + 2 * participant))
+            except OSError:
+                return False
+    return True
