@@ -32,13 +32,11 @@ class ModelFile:
         name: Name in the manifest, or the file's own name.
         path: Where it lies.
         sha256: Of its bytes.
-        backbone: Key of ``network.sam.BACKBONES`` where the file does not say itself.
     """
 
     name: str
     path: Path
     sha256: str
-    backbone: str | None
 
 
 def file_sha256(path: Path) -> str:
@@ -64,7 +62,7 @@ def find_model(name_or_path: str) -> ModelFile:
         if not path.is_file():
             known = ", ".join(models)
             raise ConfigError(f"{name_or_path}: no such file, and no model of that name ({known})")
-        return ModelFile(path.name, path, file_sha256(path), None)
+        return ModelFile(path.name, path, file_sha256(path))
     entry = models[name_or_path]
     path = share_dir() / "models" / entry["file"]
     if not path.is_file():
@@ -73,7 +71,7 @@ def find_model(name_or_path: str) -> ModelFile:
     digest = file_sha256(path)
     if digest != entry["sha256"]:
         raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {entry['sha256']}")
-    return ModelFile(name_or_path, path, digest, entry.get("backbone"))
+    return ModelFile(name_or_path, path, digest)
 
 
 def save_weights(
@@ -150,19 +148,20 @@ def load_network(name_or_path: str) -> tuple[RepSam, ModelFile]:
     """Builds the network that a weight file belongs to and loads it, in evaluation mode.
 
     Raises:
-        CheckpointError: As :func:`load_weights`, or the file does not say what network it is for.
+        CheckpointError: As :func:`load_weights`, or the file holds SAM's own weights only, which
+            find no prompts by themselves.
     """
     model = find_model(name_or_path)
     state, metadata = _read(model.path)
-    if "network" in metadata:
-        content = json.loads(metadata["network"])
-        network = build_network(build_config(NetworkConfig, content, str(model.path)))
-        _assign(network, state, model.path, ("",))
-        return network, model
-    if model.backbone is None:
+    if "network" not in metadata:
         raise CheckpointError(
-            f"{model.path} does not say which network it is for; name it in models/manifest.yaml"
+            f"{model.path} holds no prompt head and no depth fusion, only SAM; "
+            f"train them from it: repsam train CONFIG --set start_from={name_or_path}"
         )
-    network = build_network(NetworkConfig(backbone=model.backbone))
-    _assign(network, state, model.path, SAM_GROUPS)
+    try:
+        content = json.loads(metadata["network"])
+    except ValueError as error:
+        raise CheckpointError(f"{model.path}: its network configuration is not JSON") from error
+    network = build_network(build_config(NetworkConfig, content, str(model.path)))
+    _assign(network, state, model.path, ("",))
     return network, model
