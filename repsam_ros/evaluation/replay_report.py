@@ -51,11 +51,12 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         name: "-" if value is None else f"{value:.1f}"
         for name, value in summary["latency_ms"].items()
     }
+    instances = sum(frame["instances"] for frame in summary.get("frames", []))
     backend = summary.get("backend", {})
     rows = [
         ("bag", str(summary["bag"])),
         ("received", ", ".join(f"{count} {name}" for name, count in received.items())),
-        ("published", str(summary["published"])),
+        ("published", f"{summary['published']} frames, {instances} instances"),
         ("dropped", dropped or "none"),
         *([("lost", str(summary["lost"]))] if "lost" in summary else []),
         ("latency [ms]", ", ".join(f"{name} {value}" for name, value in latency_ms.items())),
