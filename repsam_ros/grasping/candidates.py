@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.grasping.collisions import SeenSpace
 from repsam_ros.grasping.settings import PlannerSettings
 from repsam_ros.grasping.slabs import Contact, Hands, Surface, held_parts, rough_parts
 from repsam_ros.grasping.targets import Target
@@ -56,7 +57,11 @@ class Candidates:
 
 
 def make_candidates(
-    target: Target, plane: Plane | None, settings: PlannerSettings, rejected: Counter[str]
+    target: Target,
+    plane: Plane | None,
+    seen: SeenSpace,
+    settings: PlannerSettings,
+    rejected: Counter[str],
 ) -> Candidates:
     """Candidates that would hold the object, unchecked for collisions; counts the others."""
     rotations, pairs = _orientations(target, plane, settings, rejected)
@@ -72,7 +77,7 @@ def make_candidates(
         rough = rough_parts(surface.thinned(target.step), thinned, settings)
         span_m, height_m = rough.high_m - rough.low_m, hands.tip_m - rough.top_m
         hands = hands.take(_reject(_too_big(span_m, height_m, settings), rejected))
-    return _measure(target, surface, hands, rotations, plane, settings, rejected)
+    return _measure(target, surface, hands, rotations, plane, seen, settings, rejected)
 
 
 def _reject(reasons: dict[str, NDArray[np.bool_]], rejected: Counter[str]) -> NDArray[np.bool_]:
@@ -195,6 +200,7 @@ def _measure(
     hands: Hands,
     rotations: NDArray[np.float64],
     plane: Plane | None,
+    seen: SeenSpace,
     settings: PlannerSettings,
     rejected: Counter[str],
 ) -> Candidates:
@@ -206,7 +212,10 @@ def _measure(
     local_m[:, 2] += hands.tip_m - settings.gripper.tip_m
     positions_m = np.einsum("cij,cj->ci", rotation, local_m) + target.centroid_m
     span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
-    contacts = _contacts(low, high, rotation, target.view, settings)
+    known, behind = seen.finger_shares(
+        positions_m, rotation, settings.opening_m(span_m), settings.gripper, target.instance_id
+    )
+    contacts = _contacts(low, high, known, rotation, target.view, settings)
     lowest_m = np.full(len(hands), np.inf)
     if plane is not None:
         lowest_m = _lowest_m(positions_m, rotation, span_m, plane, settings)
@@ -218,11 +227,13 @@ def _measure(
         "clearance": (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
         "depth": height_m / _DEPTH_SCALE_M,
         "narrow": 1 - span_m / settings.gripper.opening_m,
+        "known": known.mean(axis=1),
     }
     reasons = _too_big(span_m, height_m, settings)
     reasons["too_few_points"] = part.count < settings.min_points
     reasons["table"] = lowest_m < settings.table_clearance_m
     reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
+    reasons["hidden"] = behind.max(axis=1, initial=0) > settings.max_behind_share
     terms = {name: np.clip(values, 0, 1) for name, values in terms.items()}
     found = Candidates(positions_m, rotation, span_m, terms)
     return found.take(_reject(reasons, rejected))
@@ -231,19 +242,20 @@ def _measure(
 def _contacts(
     low: Contact,
     high: Contact,
+    known: NDArray[np.float64],
     rotations: NDArray[np.float64],
     view: NDArray[np.float64],
     settings: PlannerSettings,
 ) -> NDArray[np.float64]:
     """(H, 2) quality of both contacts; one whose face the camera cannot see earns some credit."""
-    towards_camera = -(rotations[:, :, 1] @ view)
-    return np.stack(
-        [
-            np.maximum(contact.grip, settings.unseen_credit * contact.ridge * (seen < _SEEN_COSINE))
-            for contact, seen in ((low, -towards_camera), (high, towards_camera))
-        ],
-        axis=1,
-    )
+    result = np.empty((len(rotations), 2))
+    for side, contact in enumerate((low, high)):
+        outward = rotations[:, :, 1] * (1 if side else -1)
+        unseen = -(outward @ view) < _SEEN_COSINE
+        # The back of a thick thing is no sheet: there the finger would not stand in seen space.
+        end = np.where(known[:, side] > 0.5, contact.ridge + contact.sheet, contact.ridge)
+        result[:, side] = np.maximum(contact.grip, settings.unseen_credit * unseen * end)
+    return result
 
 
 def _lowest_m(

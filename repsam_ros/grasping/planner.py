@@ -97,15 +97,8 @@ def _plan_object(
     if target is None:
         rejected["too_small"] += 1
         return []
-    found = make_candidates(target, cloud.support_plane, settings, rejected)
+    found = make_candidates(target, cloud.support_plane, seen, settings, rejected)
     widths_m = settings.opening_m(found.parts_m)
-    known, behind = seen.finger_shares(
-        found.positions_m, found.rotations, widths_m, settings.gripper, instance_id
-    )
-    found.terms["known"] = known.mean(axis=1)
-    open_sides = behind.max(axis=1, initial=0) <= settings.max_behind_share
-    rejected["hidden"] += int((~open_sides).sum())
-    found, widths_m = found.take(open_sides), widths_m[open_sides]
     scores = _scores(found, settings.weights)
     order = np.argsort(-scores, kind="stable")[: settings.max_checked_per_object]
     found, scores, widths_m = found.take(order), scores[order], widths_m[order]

@@ -98,10 +98,13 @@ class Contact:
             the finger the surface ends there, 0 when it goes on: beyond a square edge it may
             turn towards the finger unseen. What is neither is a slope or a corner that a
             finger slides off.
+        sheet: Likewise, share of the patch that is the back of what faces the other finger: a
+            thin wall, if the space on this side is free.
     """
 
     grip: NDArray[np.float64]
     ridge: NDArray[np.float64]
+    sheet: NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -249,7 +252,9 @@ def _contact(
     sizes = np.maximum(np.bincount(hand, minlength=count), 1)
     needed = np.maximum(sizes / 2, _FULL_PATCH_POINTS)
     ridge = np.bincount(hand, np.abs(facing) < _RIDGE_COSINE, minlength=count) / sizes
+    sheet = np.bincount(hand, facing < -_RIDGE_COSINE, minlength=count) / sizes
     return Contact(
         np.minimum(np.bincount(hand, grip, minlength=count) / needed, 1),
         ridge * square,
+        sheet * square,
     )

@@ -104,6 +104,16 @@ def test_a_corner_is_no_square_edge() -> None:
     assert low.ridge[0] == high.ridge[0] == 0
 
 
+def test_a_thin_wall_is_a_sheet_from_its_back() -> None:
+    points = plate(ACROSS, np.arange(-0.002, 0.003, 0.002), np.arange(0, 0.03, 0.003))
+    normals = np.tile((0, 1.0, 0), (len(points), 1))
+    _, low, high = held_parts(
+        surface_of(points, normals), hand_at(points, (0, 0, 0), 0.02), SETTINGS
+    )
+    assert high.grip[0] == pytest.approx(1) and high.sheet[0] == 0
+    assert low.sheet[0] == pytest.approx(1) and low.grip[0] == low.ridge[0] == 0
+
+
 def test_no_hands_give_no_parts() -> None:
     points = plate(ACROSS, ACROSS, np.zeros(1))
     nobody = Hands(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
