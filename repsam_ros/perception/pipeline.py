@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.special import expit
 
 from repsam_ros.backends import Backend, BackendConfig, BackendInfo, open_backend
 from repsam_ros.perception.canvas import fit, to_frame
@@ -71,8 +72,7 @@ class Pipeline:
         if len(kept) == 0:
             return _nothing(frame_px)
         full = to_frame(logits[kept], canvas, frame_px)
-        np.negative(full, out=full)
-        probabilities = np.reciprocal(1 + np.exp(full, out=full))
+        probabilities = expit(full, out=full)
         min_area = round(settings.masks.min_area_px * frame.depth_m.size / (640 * 480))
         labels, stays = label_map(probabilities, scores[kept], min_area)
         chosen = kept[stays]

@@ -1,0 +1,65 @@
+"""Canvas: geometry survives the way there and back, depth is never mixed."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repsam_ros.perception.canvas import fit, to_frame
+from repsam_ros.structures import Intrinsics, RgbdFrame
+
+
+def frame_of(depth_m: np.ndarray) -> RgbdFrame:
+    height, width = depth_m.shape
+    intrinsics = Intrinsics(500.0, 505.0, 0.5 * width, 0.45 * height, width, height)
+    return RgbdFrame(np.full((height, width, 3), 7, np.uint8), depth_m, intrinsics)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(60, 700), st.integers(60, 700))
+def test_rays_keep_their_direction(height: int, width: int) -> None:
+    frame = frame_of(np.ones((height, width), np.float32))
+    canvas = fit(frame, (240, 320))
+    x, y = 0.3 * width, 0.7 * height
+    scale_x, scale_y = canvas.inner_px[1] / width, canvas.inner_px[0] / height
+    u, v = (x + 0.5) * scale_x - 0.5, (y + 0.5) * scale_y - 0.5
+    before = ((x - frame.intrinsics.cx) / 500.0, (y - frame.intrinsics.cy) / 505.0)
+    k = canvas.intrinsics
+    after = ((u - k.cx) / k.fx, (v - k.cy) / k.fy)
+    assert np.allclose(before, after, atol=1e-9)
+    assert canvas.depth_m.shape == (240, 320)
+    assert canvas.inner_px[0] == 240 or canvas.inner_px[1] == 320
+
+
+def test_depth_values_are_sampled_not_mixed() -> None:
+    depth = np.where(np.arange(640) < 321, 0.5, 2.0)[None].repeat(480, 0).astype(np.float32)
+    depth[:, 100:140] = 0
+    canvas = fit(frame_of(depth), (240, 320))
+    assert set(np.unique(canvas.depth_m)) == {0.0, 0.5, 2.0}
+
+
+def test_wide_frames_leave_the_rest_without_depth() -> None:
+    canvas = fit(frame_of(np.ones((720, 1280), np.float32)), (240, 320))
+    assert canvas.inner_px == (180, 320)
+    assert np.all(canvas.depth_m[:180] == 1)
+    assert np.all(canvas.depth_m[180:] == 0)
+    assert np.all(canvas.color[180:] == 0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from([(480, 640), (240, 320), (720, 1280), (300, 310)]), st.integers(0, 99))
+def test_a_ramp_comes_back_as_the_same_ramp(size: tuple[int, int], seed: int) -> None:
+    canvas = fit(frame_of(np.ones(size, np.float32)), (240, 320))
+    slope_x, slope_y = np.random.default_rng(seed).normal(0, 1, 2)
+    # A map at half the canvas' size: its cell (i, j) is centred at canvas pixel 2 i + 0.5.
+    y, x = np.mgrid[:120, :160] * 2 + 0.5
+    values = (slope_x * x + slope_y * y).astype(np.float32)
+    back = to_frame(values[None], canvas, size)[0]
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    u = (columns + 0.5) * canvas.inner_px[1] / size[1] - 0.5
+    v = (rows + 0.5) * canvas.inner_px[0] / size[0] - 0.5
+    inner = (u > 2) & (u < 315) & (v > 2) & (v < min(235, canvas.inner_px[0] - 2))
+    # OpenCV interpolates with 1/32 of a pixel.
+    tolerance = (abs(slope_x) + abs(slope_y)) * 2 / 32 + 1e-3
+    assert np.abs(back - (slope_x * u + slope_y * v))[inner].max() <= tolerance

@@ -1,0 +1,64 @@
+"""Choosing masks: suppression, stability and a label map without overlaps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from repsam_ros.errors import ConfigError
+from repsam_ros.perception.masks import MaskSettings, label_map, stability, suppress
+
+
+def square(top: int, left: int, side: int, size: int = 40) -> np.ndarray:
+    mask = np.zeros((size, size), bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def test_of_two_equal_masks_the_better_stays() -> None:
+    masks = np.stack([square(5, 5, 10), square(5, 6, 10), square(25, 25, 8)])
+    kept = suppress(masks, np.array([0.7, 0.9, 0.8], np.float32), MaskSettings())
+    assert kept.tolist() == [1, 2]
+
+
+def test_a_part_inside_a_whole_is_suppressed() -> None:
+    masks = np.stack([square(5, 5, 20), square(6, 6, 6)])
+    kept = suppress(masks, np.array([0.9, 0.8], np.float32), MaskSettings())
+    assert kept.tolist() == [0]
+
+
+def test_weak_and_empty_masks_are_left_out() -> None:
+    masks = np.stack([square(0, 0, 10), np.zeros((40, 40), bool)])
+    kept = suppress(masks, np.array([0.3, 0.9], np.float32), MaskSettings(min_score=0.5))
+    assert kept.tolist() == []
+
+
+def test_stability_is_one_for_steep_and_low_for_flat_masks() -> None:
+    steep = np.where(square(5, 5, 10), 9.0, -9.0).astype(np.float32)
+    flat = np.where(square(5, 5, 10), 0.2, -0.2).astype(np.float32)
+    assert stability(np.stack([steep, flat]), 1.0).tolist() == [1.0, 0.0]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 6), st.integers(0, 10_000))
+def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    probabilities = rng.random((count, 30, 40), dtype=np.float32)
+    scores = rng.uniform(0.5, 1, count).astype(np.float32)
+    labels, stays = label_map(probabilities, scores, min_area_px=20)
+    ids = np.unique(labels[labels > 0])
+    assert ids.tolist() == list(range(1, len(stays) + 1))
+    if count:
+        best = (probabilities * scores[:, None, None] * (probabilities > 0.5)).max(axis=0)
+        for new, old in enumerate(stays, start=1):
+            mine = labels == new
+            assert mine.sum() >= 20
+            assert np.allclose(probabilities[old][mine] * scores[old], best[mine])
+            assert np.all(probabilities[old][mine] > 0.5)
+
+
+def test_shares_outside_zero_to_one_are_refused() -> None:
+    with pytest.raises(ConfigError, match="nms_iou"):
+        MaskSettings(nms_iou=1.5)
