@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIDE = 4
-# Objects of which fewer cells of STRIDE x STRIDE pixels are seen are neither asked for nor punished.
+# Objects of which fewer cells (STRIDE x STRIDE pixels) are seen are not asked for nor punished.
 MIN_CELLS = 3
 
 

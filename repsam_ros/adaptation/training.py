@@ -8,11 +8,11 @@ import math
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from repsam_ros.adaptation.distributed import Team
 from repsam_ros.adaptation.losses import heatmap_loss, mask_losses
 from repsam_ros.adaptation.targets import centre_targets, prompt_masks, sample_prompts
 from repsam_ros.config import to_plain
@@ -125,11 +125,17 @@ class Trainer:
     """Trains one network on the stream of simulated pictures.
 
     Every random choice of step ``n`` follows from the seed and ``n`` alone, so a run that is
-    killed and resumed goes on as if nothing had happened.
+    killed and resumed goes on as if nothing had happened. Under ``torchrun`` each process takes
+    its share of every batch; gradients and norm statistics are averaged.
     """
 
     def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
         self.config, self.out, self.device = config, out, device
+        self.team = Team(device)
+        if config.batch_size % self.team.size:
+            raise ConfigError(
+                f"batch_size {config.batch_size} does not divide among {self.team.size} processes"
+            )
         torch.manual_seed(config.seed)
         self.network = build_network(config.network).to(device).train()
         if config.start_from is not None:
@@ -153,6 +159,13 @@ class Trainer:
         """The pictures to train on; scenes and pictures that are missing are made first."""
         data = self.config.data
         folder = self.out / "data" if data.folder is None else Path(data.folder)
+        if self.team.leads:
+            self._make_data(folder)
+        self.team.wait()
+        return PicturePool(folder)
+
+    def _make_data(self, folder: Path) -> None:
+        data = self.config.data
         scenes = folder / f"scenes-{data.scenes.seed}-{data.scenes.count}.npz"
         if not scenes.is_file():
             logger.info("settling %d scenes into %s", data.scenes.count, scenes)
@@ -160,7 +173,6 @@ class Trainer:
             save_scenes(scenes, list(settle_scenes(seeds, data.scenes.processes)))
         logger.info("rendering %d pictures into %s", data.pool.pictures, folder)
         render_pool(folder, scenes, data.pool, self.network.spec.canvas_px)
-        return PicturePool(folder)
 
     @property
     def checkpoint_path(self) -> Path:
@@ -169,6 +181,8 @@ class Trainer:
 
     def save(self) -> None:
         """Writes the state to resume from and the averaged weights."""
+        if not self.team.leads:
+            return
         state = {
             "step": self.step,
             "config": json.dumps(to_plain(self.config)),
@@ -213,12 +227,13 @@ class Trainer:
                             f"loss is {row['loss']} at step {self.step}; {self.checkpoint_path} "
                             "holds the last good state: lower learning_rate or use precision fp32"
                         )
-                    log.write(json.dumps(row) + "\n")
-                    log.flush()
-                    logger.info("%s", row)
+                    if self.team.leads:
+                        log.write(json.dumps(row) + "\n")
+                        log.flush()
+                        logger.info("%s", row)
                 if self.step % config.save_every == 0:
                     self.save()
-                if time.monotonic() - start > max_seconds:
+                if self.team.any(time.monotonic() - start > max_seconds):
                     break
         self.save()
 
@@ -227,7 +242,10 @@ class Trainer:
         seed = (config.seed * 1_000_003 + self.step) % 2**62
         draw = torch.Generator().manual_seed(seed + 1)
         numbers = torch.randint(len(self.pool), (config.batch_size,), generator=draw).tolist()
-        rendered = _mirrored(self.pool.batch(numbers), draw)
+        # From here on each process draws for its own share of the batch.
+        seed = seed * self.team.size + self.team.rank
+        draw = torch.Generator().manual_seed(seed)
+        rendered = _mirrored(self.pool.batch(numbers[self.team.rank :: self.team.size]), draw)
         pictures = expose(rendered, config.data.sensor, seed)
         pictures = Pictures(*(value.to(self.device) for value in vars(pictures).values()))
         draw = torch.Generator(self.device).manual_seed(seed + 2)
@@ -236,6 +254,9 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss, metrics = self._loss(pictures, draw)
         loss.backward()  # type: ignore[no-untyped-call]
+        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
+        self.team.average(gradients)
+        self.team.average([b for b in self.network.buffers() if b.is_floating_point()])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self._update_average()

@@ -1,4 +1,8 @@
-"""``repsam train``: trains a network on simulated scenes."""
+"""``repsam train``: trains a network on simulated scenes.
+
+Several processes share each batch under PyTorch's launcher, which also pays on one machine, where
+each process keeps one core busy: ``torchrun --nproc-per-node 2 -m repsam_ros.cli.main train ...``.
+"""
 
 from __future__ import annotations
 
