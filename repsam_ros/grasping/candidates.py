@@ -206,6 +206,10 @@ def _measure(
 ) -> Candidates:
     """Hands centred on what they would hold, with the terms of their score."""
     part, low, high = held_parts(surface, hands, settings)
+    reasons = _too_big(part.high_m - part.low_m, hands.tip_m - part.top_m, settings)
+    reasons["too_few_points"] = part.count < settings.min_points
+    fine = _reject(reasons, rejected)
+    hands, part, low, high = hands.take(fine), part.take(fine), low.take(fine), high.take(fine)
     rotation = rotations[hands.rotation]
     local_m = surface.local_m[hands.rotation, :, hands.sample].astype(np.float64)
     local_m[:, 1] += (part.low_m + part.high_m) / 2
@@ -229,11 +233,11 @@ def _measure(
         "narrow": 1 - span_m / settings.gripper.opening_m,
         "known": known.mean(axis=1),
     }
-    reasons = _too_big(span_m, height_m, settings)
-    reasons["too_few_points"] = part.count < settings.min_points
-    reasons["table"] = lowest_m < settings.table_clearance_m
-    reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
-    reasons["hidden"] = behind.max(axis=1, initial=0) > settings.max_behind_share
+    reasons = {
+        "table": lowest_m < settings.table_clearance_m,
+        "not_antipodal": contacts.min(axis=1) < settings.min_contact,
+        "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
+    }
     terms = {name: np.clip(values, 0, 1) for name, values in terms.items()}
     found = Candidates(positions_m, rotation, span_m, terms)
     return found.take(_reject(reasons, rejected))

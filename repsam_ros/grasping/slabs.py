@@ -106,6 +106,9 @@ class Contact:
     ridge: NDArray[np.float64]
     sheet: NDArray[np.float64]
 
+    def take(self, keep: NDArray[np.bool_]) -> Contact:
+        return Contact(self.grip[keep], self.ridge[keep], self.sheet[keep])
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -122,6 +125,9 @@ class Parts:
     high_m: NDArray[np.float64]
     top_m: NDArray[np.float64]
     count: NDArray[np.intp]
+
+    def take(self, keep: NDArray[np.bool_]) -> Parts:
+        return Parts(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 
 def rough_parts(surface: Surface, hands: Hands, settings: PlannerSettings) -> Parts:

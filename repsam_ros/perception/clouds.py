@@ -11,9 +11,9 @@ What happens to a frame, in order:
    obstacles round every object.
 3. The context is voxelised and the support plane fitted to it; object points closer to the plane
    than ``plane_margin_m`` are table that the mask caught and become context.
-4. Objects are voxelised finely and cleaned of statistical outliers (mean distance to the
-   ``outlier_neighbors`` nearest, above mean + ``outlier_sigmas`` deviations of their object:
-   Rusu et al. 2008). Objects left with fewer than ``min_object_points`` points become context.
+4. Objects are voxelised finely and cleaned of statistical outliers
+   (:mod:`repsam_ros.perception.outliers`). Objects left with fewer than ``min_object_points``
+   points become context.
 
 What stays of an object within ``edge_px`` of its mask's border carries ``FLAG_MASK_EDGE``: its
 position is measured, its membership is less certain.
@@ -26,9 +26,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from repsam_ros.errors import ConfigError, FrameError
+from repsam_ros.perception.outliers import are_inliers
 from repsam_ros.perception.support_plane import PlaneSettings, fit_support_plane
 from repsam_ros.structures import (
     FLAG_MASK_EDGE,
@@ -56,8 +56,8 @@ class CloudSettings:
         edge_px: Half width of the band in which mask borders and depth jumps act.
         edge_jump_m: Depth difference that counts as a jump, metres.
         plane_margin_m: Object points below this height over the support plane are context.
-        outlier_neighbors: Neighbours of the outlier test; 0 switches it off.
-        outlier_sigmas: Deviations above the mean that make an outlier.
+        outlier_radius_m: Reach of the outlier test; 0 switches it off.
+        outlier_sigmas: Deviations above the mean spacing that make an outlier.
         min_object_points: Objects with fewer points become context.
         plane: How the support plane is found.
     """
@@ -70,7 +70,7 @@ class CloudSettings:
     edge_px: int = 2
     edge_jump_m: float = 0.01
     plane_margin_m: float = 0.005
-    outlier_neighbors: int = 20
+    outlier_radius_m: float = 0.015
     outlier_sigmas: float = 2.0
     min_object_points: int = 20
     plane: PlaneSettings = field(default_factory=PlaneSettings)
@@ -80,8 +80,8 @@ class CloudSettings:
             raise ConfigError("object_voxel_m and context_voxel_m must be at least 0.0005")
         if not 0 <= self.min_depth_m < self.max_depth_m:
             raise ConfigError("min_depth_m must be at least 0 and below max_depth_m")
-        if self.edge_px < 0 or self.outlier_neighbors < 0 or self.min_object_points < 1:
-            raise ConfigError("edge_px, outlier_neighbors or min_object_points is too small")
+        if self.edge_px < 0 or self.outlier_radius_m < 0 or self.min_object_points < 1:
+            raise ConfigError("edge_px, outlier_radius_m or min_object_points is too small")
 
 
 def unproject(depth_m: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
@@ -128,7 +128,8 @@ class _Points:
     flags: NDArray[np.uint8]
 
     def where(self, keep: NDArray[np.bool_]) -> _Points:
-        return _Points(self.points[keep], self.colors[keep], self.ids[keep], self.flags[keep])
+        index = np.flatnonzero(keep)
+        return _Points(self.points[index], self.colors[index], self.ids[index], self.flags[index])
 
     def __add__(self, other: _Points) -> _Points:
         return _Points(
@@ -237,12 +238,11 @@ def _voxelise(cloud: _Points, voxel_m: float) -> _Points:
     count = len(cloud.points)
     if not count:
         return cloud
-    cells = np.floor(cloud.points * np.float32(1 / voxel_m)).astype(np.int64)
-    cells -= cells.min(axis=0)
-    sizes = cells.max(axis=0) + 1
     key = cloud.ids.astype(np.int64)
-    for axis in range(3):
-        key = key * sizes[axis] + cells[:, axis]
+    for column in cloud.points.T:
+        cell = np.floor(column * np.float32(1 / voxel_m)).astype(np.int64)
+        cell -= cell.min()
+        key = key * (cell.max() + 1) + cell
     order = np.argsort(key, kind="stable")
     key = key[order]
     starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
@@ -265,30 +265,15 @@ def _clean_objects(
     if plane is not None:
         standing = plane.height_m(objects.points) >= settings.plane_margin_m
     table, objects = objects.where(~standing), objects.where(standing)
-    objects = objects.where(_inliers(objects, settings))
+    if settings.outlier_radius_m:
+        objects = objects.where(
+            are_inliers(
+                objects.points, objects.ids, settings.outlier_radius_m, settings.outlier_sigmas
+            )
+        )
     counts = np.bincount(objects.ids, minlength=1)
     large = counts[objects.ids] >= settings.min_object_points
     return objects.where(large), table + objects.where(~large)
-
-
-def _inliers(objects: _Points, settings: CloudSettings) -> NDArray[np.bool_]:
-    """(N,) False for statistical outliers within their object."""
-    neighbors = settings.outlier_neighbors
-    if not neighbors or len(objects.points) <= neighbors:
-        return np.ones(len(objects.points), bool)
-    # Objects are shifted apart so that one tree answers for all, each among its own points.
-    spread = float(np.ptp(objects.points, axis=0).max()) + 1.0
-    apart = objects.points.astype(np.float64)
-    apart[:, 0] += objects.ids * (3 * spread)
-    tree = cKDTree(apart, balanced_tree=False, compact_nodes=False)
-    distances, _ = tree.query(apart, k=neighbors + 1, workers=-1)
-    mean_m = np.minimum(distances, spread)[:, 1:].mean(axis=1)
-    counts = np.maximum(np.bincount(objects.ids), 1)
-    centre = np.bincount(objects.ids, mean_m) / counts
-    variance = np.bincount(objects.ids, (mean_m - centre[objects.ids]) ** 2) / counts
-    limit = centre + settings.outlier_sigmas * np.sqrt(variance)
-    inliers: NDArray[np.bool_] = mean_m <= limit[objects.ids]
-    return inliers
 
 
 def _crop(context: _Points, objects_m: NDArray[np.float32], margin_m: float) -> _Points:

@@ -16,6 +16,7 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.structures import Plane
 
 _MAX_FIT_POINTS = 3000
+_MAX_REFINE_POINTS = 10_000
 _MAX_POINTS_PER_OBJECT = 60
 
 
@@ -76,7 +77,12 @@ def fit_support_plane(
     inliers = np.abs(sample @ normals.T + offsets) < settings.inlier_m
     contact = _contact_share(objects_m, object_ids, normals, offsets, settings.contact_m)
     best = int(np.argmax(inliers.mean(axis=0) * (0.2 + 0.8 * contact)))
-    normal, offset = _refine(context, normals[best], float(offsets[best]), settings.inlier_m)
+    normal, offset = _refine(
+        context[:: 1 + len(context) // _MAX_REFINE_POINTS],
+        normals[best],
+        float(offsets[best]),
+        settings.inlier_m,
+    )
     explained = np.abs(context @ normal + offset) < settings.inlier_m
     if explained.sum() < settings.min_inliers or explained.mean() < settings.min_inlier_share:
         return None

@@ -138,7 +138,7 @@ def test_equal_input_gives_equal_grasps_and_is_left_alone(scenes) -> None:
 
 @given(seed=st.integers(0, 2**31))
 @settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_grasps_move_with_the_scene(scenes, seed: int) -> None:
     rng = np.random.default_rng(seed)

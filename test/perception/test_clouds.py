@@ -142,7 +142,7 @@ def test_flying_pixels_disappear() -> None:
 
 def test_mask_edges_are_flagged_and_interiors_are_not() -> None:
     frame, instances = box_on_table()
-    cloud = build_cloud(frame, instances, CloudSettings(plane_margin_m=0.0, outlier_neighbors=0))
+    cloud = build_cloud(frame, instances, CloudSettings(plane_margin_m=0.0, outlier_radius_m=0.0))
     flagged = (cloud.flags & FLAG_MASK_EDGE) > 0
     assert not flagged[cloud.instance_ids == 0].any()
     pixels = np.round(project(cloud.points_m, INTRINSICS)).astype(int)
@@ -160,7 +160,7 @@ def test_outliers_are_removed_from_objects() -> None:
     middle = int(rows.mean()), int(columns.mean())
     depth_m[middle[0] : middle[0] + 3, middle[1] : middle[1] + 3] -= 0.08
     noisy = dataclasses.replace(frame, depth_m=depth_m)
-    settings_off = CloudSettings(outlier_neighbors=0)
+    settings_off = CloudSettings(outlier_radius_m=0.0)
     with_outliers = build_cloud(noisy, instances, settings_off)
     cleaned = build_cloud(noisy, instances, CloudSettings())
 
