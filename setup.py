@@ -26,7 +26,7 @@ ROS = [
     "ros-jazzy-std-srvs",
     "ros-jazzy-visualization-msgs",
 ]
-TEST = ["hypothesis>=6.80", "pytest>=7.4"]
+TEST = ["hypothesis>=6.125", "pytest>=7.4"]
 DEV = [
     *TEST,
     "colcon-common-extensions",
