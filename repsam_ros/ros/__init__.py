@@ -5,3 +5,13 @@ The nodes are :mod:`~repsam_ros.ros.perception_node` and
 core once per frame in one worker thread, convert and publish. What they share lies beside them;
 :mod:`~repsam_ros.ros.processes` runs them without ``ros2 launch``.
 """
+
+from repsam_ros.errors import BackendError
+
+try:
+    import rclpy as _rclpy  # noqa: F401 - said once here instead of failing in any of the modules
+except ImportError as error:
+    raise BackendError(
+        f"ROS 2 is not there ({error}): install the package's extra 'ros',"
+        " or source a ROS 2 distribution first"
+    ) from error

@@ -35,7 +35,7 @@ _INPUTS = {"points": PointCloud2, "support_plane": Marker, "view_pose": PoseStam
 _OUTPUTS = {"grasps": PoseArray, "grasp_candidates": PointCloud2, "grasp_markers": MarkerArray}
 _ALL_OBJECTS = 0
 
-_SETTINGS_BOUNDS = {
+SETTINGS_BOUNDS = {
     "samples_per_object": (1, 1000),
     "max_points_per_object": (10, 100_000),
     "rolls": (1, 64),
@@ -43,12 +43,11 @@ _SETTINGS_BOUNDS = {
     "max_width_m": (0.001, 0.5),
     "friction": (0.01, 5.0),
     "unseen_credit": (0.0, 1.0),
-    "min_antipodal": (0.0, 1.0),
     "max_grasps_per_object": (1, 1000),
     "max_checked_per_object": (1, 10_000),
 }
 
-PARAMETERS = (
+NODE_PARAMETERS = (
     Parameter(
         "qos.reliability",
         "reliable",
@@ -58,8 +57,8 @@ PARAMETERS = (
     ),
     Parameter("qos.depth", 5, "Of the input subscriptions.", "unconfigured", (1, 1000)),
     Parameter("qos.output_depth", 5, "Of the publishers.", "unconfigured", (1, 1000)),
-    *settings_parameters(PlannerSettings, _SETTINGS_BOUNDS),
 )
+PARAMETERS = (*NODE_PARAMETERS, *settings_parameters(PlannerSettings, SETTINGS_BOUNDS))
 
 
 class GraspPlannerNode(ManagedNode):

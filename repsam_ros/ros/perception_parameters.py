@@ -6,7 +6,7 @@ from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.ros.parameters import Parameter, settings_parameters
 from repsam_ros.ros.qos import RELIABILITIES
 
-_SETTINGS_BOUNDS = {
+SETTINGS_BOUNDS = {
     "min_prompt_score": (0.0, 1.0),
     "max_prompts": (1, 1024),
     "masks.min_score": (0.0, 1.0),
@@ -18,7 +18,7 @@ _SETTINGS_BOUNDS = {
     "cloud.edge_px": (0, 20),
 }
 
-PARAMETERS = (
+NODE_PARAMETERS = (
     Parameter("model", "repsam_tiny", "Name in models/manifest.yaml or path.", "unconfigured"),
     Parameter("backend", "torch", "Run-time backend.", "unconfigured"),
     Parameter("device", "cpu", "Device of the backend, cpu or cuda:0.", "unconfigured"),
@@ -42,5 +42,5 @@ PARAMETERS = (
         "Metres in one unit of depth, 0 = after the encoding (REP-118).",
         bounds=(0.0, 10.0),
     ),
-    *settings_parameters(PipelineSettings, _SETTINGS_BOUNDS),
 )
+PARAMETERS = (*NODE_PARAMETERS, *settings_parameters(PipelineSettings, SETTINGS_BOUNDS))

@@ -22,7 +22,8 @@ from rclpy.signals import SignalHandlerOptions
 from repsam_ros.ros.diagnostics import values_of
 from repsam_ros.ros.processes import ProcessError, wait_until
 
-_READY_TIMEOUT_S = 60.0
+# Importing a deep-learning library on a busy machine takes a while.
+_READY_TIMEOUT_S = 180.0
 # A first start may load a model from a slow disk.
 _CONFIGURE_TIMEOUT_S = 300.0
 _DOMAINS = range(20, 100)  # above everyday ones, below the ephemeral ports

@@ -1,0 +1,176 @@
+"""The grasp planner node in its process: a cloud, its plane and its viewpoint in, grasps out."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from typing import Any
+
+import numpy as np
+import pytest
+from geometry_msgs.msg import PoseArray, PoseStamped
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import UInt32
+from visualization_msgs.msg import Marker
+
+from repsam_ros.grasping.planner import PlannerSettings, plan_grasps
+from repsam_ros.messages import stamp_to_ns, unpack_cloud, unpack_grasps
+from repsam_ros.perception.clouds import CloudSettings, build_cloud
+from repsam_ros.ros.conversions import (
+    cloud_message,
+    plane_from_marker,
+    plane_marker,
+    view_pose_message,
+    viewpoint_from_pose,
+)
+from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
+
+pytestmark = pytest.mark.ros
+
+QOS = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
+NODE = "/grasp_planner"
+STAMP_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def cloud() -> SceneCloud:
+    """Two boxes of 39 mm x 60 mm on a table, with true masks."""
+    rng = np.random.default_rng(3)
+    depth_m = np.full((120, 160), 0.6, np.float32)
+    labels = np.zeros(depth_m.shape, np.uint16)
+    for number, x in enumerate((35, 100), start=1):
+        depth_m[40:80, x : x + 26] = 0.54
+        labels[40:80, x : x + 26] = number
+    depth_m += rng.normal(0, 0.0003, depth_m.shape).astype(np.float32)
+    color = np.full((*depth_m.shape, 3), 128, np.uint8)
+    camera = Intrinsics(400.0, 400.0, 79.5, 59.5, 160, 120)
+    instances = Instances(labels, np.full(2, 0.9, np.float32), np.zeros((2, 2), np.float32))
+    return build_cloud(RgbdFrame(color, depth_m, camera), instances, CloudSettings())
+
+
+class PlannerRig:
+    """The planner's inputs and outputs."""
+
+    def __init__(self, rig: Any) -> None:
+        self.rig = rig
+        self.child = rig.start("grasp_planner_node")
+        rig.node_name = NODE
+        rig.session.bring_up(NODE)
+        node = rig.session.node
+        inputs = {"points": PointCloud2, "support_plane": Marker, "view_pose": PoseStamped}
+        self.publishers = {
+            name: node.create_publisher(kind, f"/perception/{name}", QOS)
+            for name, kind in inputs.items()
+        }
+        self.publishers["target"] = node.create_publisher(UInt32, f"{NODE}/target", QOS)
+        self.grasps: dict[int, Any] = {}
+        self.candidates: dict[int, Any] = {}
+        node.create_subscription(PoseArray, f"{NODE}/grasps", self._on_grasps, QOS)
+        node.create_subscription(PointCloud2, f"{NODE}/grasp_candidates", self._on_rows, QOS)
+        rig.wait_until(
+            lambda: all(p.get_subscription_count() for p in self.publishers.values()),
+            "the planner's subscriptions",
+        )
+        rig.await_values(
+            lambda values: (
+                values.get("subscribers_grasps") == "1"
+                and values.get("subscribers_grasp_candidates") == "1"
+            ),
+            "the planner to find this process",
+        )
+
+    def send(self, cloud: SceneCloud, *names: str) -> dict[str, Any]:
+        messages = {
+            "support_plane": plane_marker(cloud),
+            "view_pose": view_pose_message(cloud),
+            "points": cloud_message(cloud),
+        }
+        for name in names or messages:
+            self.publishers[name].publish(messages[name])
+        return messages
+
+    def await_grasps(self, stamp_ns: int) -> tuple[PoseArray, PointCloud2]:
+        self.rig.wait_until(
+            lambda: stamp_ns in self.grasps and stamp_ns in self.candidates, "grasps"
+        )
+        return self.grasps[stamp_ns], self.candidates[stamp_ns]
+
+    def _on_grasps(self, msg: PoseArray) -> None:
+        self.grasps[stamp_to_ns(msg.header.stamp)] = msg
+
+    def _on_rows(self, msg: PointCloud2) -> None:
+        self.candidates[stamp_to_ns(msg.header.stamp)] = msg
+
+
+def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
+    """One process for all of it: a start takes longer than the checks."""
+    planner = PlannerRig(rig)
+    _gives_the_planners_grasps_with_the_clouds_stamp(planner, cloud)
+    _waits_for_plane_and_view_of_the_same_stamp(planner, cloud)
+    _plans_for_the_target_alone(planner, cloud)
+    _counts_a_cloud_without_its_fields_and_goes_on(planner, cloud)
+    planner.child.send(signal.SIGINT)
+    assert planner.child.wait(120) == 0, planner.child.last_words()
+
+
+def _stamped(cloud: SceneCloud, seconds: int) -> SceneCloud:
+    return dataclasses.replace(cloud, stamp_ns=STAMP_NS + seconds * 1_000_000_000)
+
+
+def _gives_the_planners_grasps_with_the_clouds_stamp(
+    planner: PlannerRig, cloud: SceneCloud
+) -> None:
+    cloud = _stamped(cloud, 1)
+    sent = planner.send(cloud)
+    poses, rows = planner.await_grasps(cloud.stamp_ns)
+    received = unpack_cloud(
+        sent["points"],
+        plane_from_marker(sent["support_plane"]),
+        viewpoint_from_pose(sent["view_pose"]),
+    )
+    expected = plan_grasps(received, PlannerSettings())
+    found = unpack_grasps(rows)
+    assert expected and len(poses.poses) == len(found) == len(expected)
+    assert poses.header.frame_id == rows.header.frame_id == cloud.frame_id
+    for grasp, wanted in zip(found, expected, strict=True):
+        np.testing.assert_allclose(grasp.position_m, wanted.position_m, atol=1e-6)
+        assert grasp.instance_id == wanted.instance_id
+    scores = [grasp.score for grasp in found]
+    assert scores == sorted(scores, reverse=True)
+
+
+def _waits_for_plane_and_view_of_the_same_stamp(planner: PlannerRig, cloud: SceneCloud) -> None:
+    early, late = _stamped(cloud, 2), _stamped(cloud, 3)
+    planner.send(early, "points", "view_pose")
+    planner.send(late, "support_plane", "view_pose")
+    planner.send(late, "points")
+    planner.await_grasps(late.stamp_ns)
+    assert early.stamp_ns not in planner.grasps
+    planner.rig.await_values(
+        lambda values: values.get("dropped.missing_support_plane") == "1", "the missing plane"
+    )
+
+
+def _plans_for_the_target_alone(planner: PlannerRig, cloud: SceneCloud) -> None:
+    planner.publishers["target"].publish(UInt32(data=2))
+    planner.rig.await_values(lambda values: values.get("target") == "2", "the target")
+    only = _stamped(cloud, 4)
+    planner.send(only)
+    _, rows = planner.await_grasps(only.stamp_ns)
+    assert {grasp.instance_id for grasp in unpack_grasps(rows)} == {2}
+    planner.publishers["target"].publish(UInt32(data=0))
+    planner.rig.await_values(lambda values: values.get("target") == "0", "the target")
+
+
+def _counts_a_cloud_without_its_fields_and_goes_on(planner: PlannerRig, cloud: SceneCloud) -> None:
+    bad, good = _stamped(cloud, 5), _stamped(cloud, 6)
+    planner.send(bad, "support_plane", "view_pose")
+    message = cloud_message(bad)
+    message.fields = message.fields[:3]
+    planner.publishers["points"].publish(message)
+    planner.rig.await_values(
+        lambda values: values.get("dropped.unknown_encoding") == "1", "the broken cloud"
+    )
+    planner.send(good)
+    planner.await_grasps(good.stamp_ns)
