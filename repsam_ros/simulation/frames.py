@@ -16,6 +16,8 @@ from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.
 FIRST_SCENE = 10_000_000
+# Objects that show a smaller share of the picture are no truth that anyone could ask for.
+MIN_VISIBLE_SHARE = 0.0008
 # A camera that a person would set up over a table.
 DESK = LayoutSettings(
     glass_scene_share=0.0, distance_m=(0.6, 0.95), elevation_deg=(35.0, 60.0), focal=(0.8, 0.85)
@@ -24,7 +26,7 @@ CALM = SensorSettings(axial_scale=(0.6, 1.0), lateral_px=(0.4, 0.9), speckle_hol
 
 
 def to_sample(name: str, pictures: Pictures) -> Sample:
-    """The first of ``pictures`` as a frame with truth."""
+    """The first of ``pictures`` as a frame with truth; slivers of objects are to be ignored."""
     color = (pictures.color[0].permute(1, 2, 0) * 255).round().byte().numpy()
     depth_m = pictures.depth_m[0].numpy()
     fx, fy, cx, cy = (float(value) for value in pictures.intrinsics[0])
@@ -32,8 +34,12 @@ def to_sample(name: str, pictures: Pictures) -> Sample:
     frame = RgbdFrame(
         np.ascontiguousarray(color), depth_m, Intrinsics(fx, fy, cx, cy, width, height)
     )
-    labels = pictures.ids[0].numpy().astype(np.uint16)
-    return Sample(name, frame, labels, np.zeros(labels.shape, np.bool_))
+    ids = pictures.ids[0].numpy().astype(np.uint16)
+    visible = np.bincount(ids.ravel())
+    slivers = np.flatnonzero(visible < MIN_VISIBLE_SHARE * ids.size)
+    ignore = np.isin(ids, slivers[slivers > 0])
+    labels = np.where(ignore, 0, ids).astype(np.uint16)
+    return Sample(name, frame, labels, ignore)
 
 
 def render_frames(seed: int, count: int, width: int, height: int) -> Iterator[Sample]:
