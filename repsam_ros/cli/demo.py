@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bag", type=Path, help="play this bag; default: DIR/bag, rendered where it is missing"
     )
     parser.add_argument(
-        "--frames", type=int, default=8, metavar="N", help="to render, default %(default)s"
+        "--frames", type=int, default=6, metavar="N", help="to render, default %(default)s"
     )
 
 

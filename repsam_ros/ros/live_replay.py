@@ -34,7 +34,8 @@ def replay_through_nodes(
 
     Written are ``labels/<stamp_ns>.png``, ``overlays/<stamp_ns>.jpg``, ``report.html`` and, last,
     ``summary.json``, as by the offline replay. ``lost`` counts frames of the bag that never
-    arrived at the node, or left it and never arrived here.
+    arrived at the node, or left it and never arrived here. Where the node is too slow for the
+    bag, frames wait, and the latency shows it.
 
     Raises:
         DatasetError: The bag cannot be read.
@@ -48,6 +49,7 @@ def replay_through_nodes(
         bag,
         out,
         parameters={name: value for name, value in given.items() if value},
+        every_frame=True,
         rate_factor=rate_factor,
         topics=topics,
     )

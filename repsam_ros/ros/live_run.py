@@ -26,8 +26,9 @@ _logger = logging.getLogger(__name__)
 NAMESPACE = "/repsam"
 PERCEPTION = f"{NAMESPACE}/perception"
 PLANNER = f"{NAMESPACE}/grasp_planner"
-_SETTLE_S = 20.0
+_STALL_S = 60.0
 _QUEUE = 50
+_ALL = 500  # a bound for the memory, 700 MB of 640x480 frames
 
 
 @dataclass
@@ -58,6 +59,7 @@ def run_nodes_on(
     parameters: dict[str, str] | None = None,
     planner: bool = False,
     keep_clouds: bool = False,
+    every_frame: bool = False,
     rate_factor: float = 1.0,
     topics: BagTopics | None = None,
     on_line: Callable[[str, str], None] | None = None,
@@ -66,6 +68,8 @@ def run_nodes_on(
 
     Args:
         parameters: Of the perception node, on top of its file; values as YAML.
+        every_frame: Frames wait for the nodes where these are too slow; else the nodes drop
+            them as stale, as on a robot.
     """
     topics = topics or BagTopics()
     results = LiveResults()
@@ -82,7 +86,7 @@ def run_nodes_on(
             results.clouds[cloud.stamp_ns] = cloud
 
     names = [PERCEPTION, PLANNER] if planner else [PERCEPTION]
-    with _started(planner, parameters or {}, topics, on_line) as (processes, session):
+    with _started(planner, parameters or {}, every_frame, topics, on_line) as (processes, session):
         recorder = Recorder(
             session.node,
             PERCEPTION,
@@ -106,6 +110,7 @@ def run_nodes_on(
 def _started(
     planner: bool,
     parameters: dict[str, str],
+    every_frame: bool,
     topics: BagTopics,
     on_line: Callable[[str, str], None] | None,
 ) -> Iterator[tuple[ProcessGroup, Session]]:
@@ -117,6 +122,8 @@ def _started(
         "color/camera_info": topics.info,
     }
     reliable = {"qos.reliability": "reliable", "qos.depth": str(_QUEUE)}
+    if every_frame:
+        reliable["max_waiting"] = str(_ALL)
     with (
         environment_set(environment),
         ProcessGroup(environment, on_line or _log_trouble) as processes,
@@ -181,24 +188,30 @@ def _await_end(
     )
     session.check()
     images = sum(topic.count for topic in info.topics if topic.name == topics.color)
-    end_s = time.monotonic() + _SETTLE_S
-    while time.monotonic() < end_s:
+    seen, end_s = -1, 0.0
+    while not _is_through(session, recorder, images, planner):
         session.check()
-        perception, planned = session.diagnostics(PERCEPTION), session.diagnostics(PLANNER)
-        published = int(perception.get("published", -1))
-        is_through = (
-            int(perception.get("received_color", -1)) >= images
-            and perception.get("busy") == "False"
-            and len(recorder.label_stamps_ns) >= published
-        )
-        if planner:
-            done = sum(int(planned.get(key, 0)) for key in ("published", "dropped"))
-            is_through = is_through and done >= published and planned.get("busy") == "False"
-            recorded = len(recorder.grasp_stamps_ns)
-            is_through = is_through and recorded >= int(planned.get("published", -1))
-        if is_through:
+        progress = len(recorder.label_stamps_ns) + len(recorder.grasp_stamps_ns)
+        if progress > seen:
+            seen, end_s = progress, time.monotonic() + _STALL_S
+        if time.monotonic() > end_s:
+            _logger.warning("nothing came for %g s, going on without the rest", _STALL_S)
             return
         time.sleep(0.1)
+
+
+def _is_through(session: Session, recorder: Recorder, images: int, planner: bool) -> bool:
+    """Whether the nodes took everything, and the recorder has all that they published."""
+    perception = session.diagnostics(PERCEPTION)
+    published = int(perception["published"])
+    is_through = int(perception["received_color"]) >= images and perception["busy"] == "False"
+    is_through = is_through and len(recorder.label_stamps_ns) >= published
+    if not planner:
+        return is_through
+    planned = session.diagnostics(PLANNER)
+    is_through = is_through and planned["busy"] == "False"
+    is_through = is_through and int(planned["published"]) + int(planned["dropped"]) >= published
+    return is_through and len(recorder.grasp_stamps_ns) >= int(planned["published"])
 
 
 def _log_trouble(label: str, line: str) -> None:

@@ -29,6 +29,13 @@ COMMON_PARAMETERS = (
         "never",
     ),
     Parameter(
+        "max_waiting",
+        1,
+        "Frames that may wait, older ones are dropped: 1 on a robot, more to evaluate every frame.",
+        "unconfigured",
+        (1, 100_000),
+    ),
+    Parameter(
         "max_silence_s",
         2.0,
         "Diagnostics name an input that was silent for this long.",
@@ -160,7 +167,10 @@ class ManagedNode(SafeLifecycleNode):
 
     def activate(self) -> None:
         self._worker = NewestWorker(
-            self._process, lambda job: self.statistics.drop("stale"), self._on_failure
+            self._process,
+            lambda job: self.statistics.drop("stale"),
+            self._on_failure,
+            self.value("max_waiting"),
         )
         self._active_since_s = time.monotonic()
         self.subscribe()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -10,15 +11,14 @@ Job = TypeVar("Job")
 
 
 class NewestWorker(Generic[Job]):
-    """Runs ``work`` on the newest job submitted; a job that a newer one overtakes is dropped.
-
-    Late results are worse than none for a robot, so nothing queues: there is the job in
-    work and at most one that waits.
+    """Runs ``work`` on the newest jobs submitted; jobs that newer ones overtake are dropped.
 
     Args:
         work: Handles one job, in the worker's thread.
         on_stale: Told about each overtaken job.
         on_failure: Told about an exception of ``work``; the worker ends.
+        max_waiting: Jobs that wait beside the one in work. Late results are worse than none for
+            a robot, so that one is right there; evaluation wants every result.
     """
 
     def __init__(
@@ -26,12 +26,14 @@ class NewestWorker(Generic[Job]):
         work: Callable[[Job], None],
         on_stale: Callable[[Job], None],
         on_failure: Callable[[Exception], None],
+        max_waiting: int = 1,
     ) -> None:
         self._work = work
         self._on_stale = on_stale
         self._on_failure = on_failure
         self._changed = threading.Condition()
-        self._waiting: list[Job] = []
+        self._max_waiting = max_waiting
+        self._waiting: deque[Job] = deque()
         self._is_busy = False
         self._is_stopping = False
         self._thread = threading.Thread(target=self._run, name="newest_worker", daemon=True)
@@ -39,8 +41,11 @@ class NewestWorker(Generic[Job]):
 
     def submit(self, job: Job) -> None:
         """Hands over a job; returns at once."""
+        overtaken = []
         with self._changed:
-            overtaken, self._waiting = self._waiting, [job]
+            self._waiting.append(job)
+            while len(self._waiting) > self._max_waiting:
+                overtaken.append(self._waiting.popleft())
             self._changed.notify()
         for stale in overtaken:
             self._on_stale(stale)
@@ -52,10 +57,11 @@ class NewestWorker(Generic[Job]):
             return not self._is_busy and not self._waiting
 
     def stop(self) -> None:
-        """Finishes the job in work, drops the one that waits and ends the thread."""
+        """Finishes the job in work, drops those that wait and ends the thread."""
         with self._changed:
             self._is_stopping = True
-            overtaken, self._waiting = self._waiting, []
+            overtaken = list(self._waiting)
+            self._waiting.clear()
             self._changed.notify()
         for stale in overtaken:
             self._on_stale(stale)
@@ -69,7 +75,7 @@ class NewestWorker(Generic[Job]):
                 self._changed.wait_for(lambda: self._waiting or self._is_stopping)
                 if not self._waiting:
                     return
-                job = self._waiting.pop()
+                job = self._waiting.popleft()
                 self._is_busy = True
             try:
                 self._work(job)

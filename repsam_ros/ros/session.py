@@ -6,6 +6,7 @@ import os
 import random
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -26,6 +27,7 @@ from repsam_ros.ros.processes import ProcessError, wait_until
 _READY_TIMEOUT_S = 180.0
 # A first start may load a model from a slow disk.
 _CONFIGURE_TIMEOUT_S = 300.0
+_REASON_TIMEOUT_S = 5.0
 _DOMAINS = range(20, 100)  # above everyday ones, below the ephemeral ports
 
 
@@ -105,8 +107,17 @@ class Session:
         request = ChangeState.Request(transition=Transition(id=number))
         answer = self.call(ChangeState, f"{node}/change_state", request, _CONFIGURE_TIMEOUT_S)
         if not answer.success:
+            raise ProcessError(f"{node}: {self._transition_error(node, name)}")
+
+    def _transition_error(self, node: str, name: str) -> str:
+        """Why a transition failed, which the node's next diagnostics tell."""
+        end_s = time.monotonic() + _REASON_TIMEOUT_S
+        while time.monotonic() < end_s:
             reason = self.diagnostics(node).get("last_error", "")
-            raise ProcessError(f"{node}: {name} failed: {reason or 'see its log'}")
+            if reason.startswith(f"{name}: "):
+                return reason.replace(": ", " failed: ", 1)
+            time.sleep(0.1)
+        return f"{name} failed, its log says why"
 
     def state(self, node: str) -> str:
         """Label of a lifecycle node's state."""

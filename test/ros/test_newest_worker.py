@@ -72,3 +72,27 @@ def test_failure_is_handed_on_and_ends_the_worker() -> None:
     assert failed.wait(10)
     worker.stop()
     assert [str(error) for error in failures] == ["job 7"]
+
+
+def test_more_jobs_may_wait_where_every_result_counts() -> None:
+    done: list[int] = []
+    stale: list[int] = []
+    begun, go_on, all_done = threading.Event(), threading.Event(), threading.Event()
+
+    def work(job: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        done.append(job)
+        if job == 5:
+            all_done.set()
+
+    worker = NewestWorker(work, stale.append, fail_test, max_waiting=3)
+    worker.submit(1)
+    assert begun.wait(10)
+    for job in (2, 3, 4, 5):
+        worker.submit(job)
+    go_on.set()
+    assert all_done.wait(10)
+    worker.stop()
+    assert done == [1, 3, 4, 5]
+    assert stale == [2]

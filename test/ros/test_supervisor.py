@@ -60,7 +60,7 @@ def test_run_names_an_unknown_key_of_the_parameter_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.ros
-def test_demo_fails_where_nothing_comes_out(small_bag: Path, tmp_path: Path) -> None:
+def test_demo_fails_where_nothing_comes_out(tmp_path: Path) -> None:
     """The parameters of the demo are fixed, so the bag has to be of nothing."""
     from repsam_ros.bags import write_bag
 
@@ -71,7 +71,7 @@ def test_demo_fails_where_nothing_comes_out(small_bag: Path, tmp_path: Path) -> 
         assert child.wait(PATIENCE_S) == 2
         assert "no instances came out" in child.last_words()
     summary = json.loads((out / "summary.json").read_text())
-    assert summary["instances"] == 0 and summary["published"] == 2
+    assert summary["instances"] == 0 and summary["frames_in_bag"] == 2
 
 
 def _flat_wall() -> Any:
