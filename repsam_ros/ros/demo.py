@@ -62,7 +62,9 @@ def run_demo(bag: Path, out: Path) -> str:
         DatasetError: The bag cannot be read.
     """
     _remove_old_results(out)
-    results = run_nodes_on(bag, out, planner=True, keep_clouds=True, on_line=_show_step)
+    results = run_nodes_on(
+        bag, out, planner=True, keep_clouds=True, every_frame=True, on_line=_show_step
+    )
     summary = _summary(bag, results)
     _write_overlays(bag, out, results)
     _write_grasps(out / "grasps.json", results)

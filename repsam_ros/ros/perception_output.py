@@ -17,6 +17,7 @@ from repsam_ros.ros.conversions import (
     plane_marker,
     view_pose_message,
 )
+from repsam_ros.ros.detections import detections_message, detections_type
 from repsam_ros.ros.markers import instance_markers
 from repsam_ros.ros.qos import output_qos
 from repsam_ros.ros.target_frame import TargetFrame
@@ -51,6 +52,10 @@ class PerceptionOutput:
         self._target = TargetFrame(node, target_frame) if target_frame else None
         for name, message_type in _TYPES.items():
             node.add_output(message_type, name, output_qos(depth))
+        detections = detections_type()
+        self._has_detections = detections is not None
+        if detections is not None:
+            node.add_output(detections, "detections", output_qos(depth))
 
     def publish(self, frame: RgbdFrame, scene: Scene) -> None:
         """Publishes one scene.
@@ -68,6 +73,8 @@ class PerceptionOutput:
         self._node.publish("labels", labels)
         if self._node.is_watched("markers"):
             self._node.publish("markers", instance_markers(cloud))
+        if self._has_detections and self._node.is_watched("detections"):
+            self._node.publish("detections", detections_message(scene.instances, header))
         if self._node.is_watched("debug_image"):
             picture = color_image(draw_overlay(frame.color, scene.instances))
             self._node.publish("debug_image", image_message(picture, header))

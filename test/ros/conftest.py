@@ -208,7 +208,7 @@ def scene() -> RgbdFrame:
 
 @pytest.fixture(scope="session")
 def small_bag(tmp_path_factory: pytest.TempPathFactory, scene: RgbdFrame) -> Path:
-    """Four frames at 1 Hz, each with the boxes elsewhere."""
+    """Four frames at 2 Hz, each with the boxes elsewhere."""
     from repsam_ros.bags import write_bag
 
     path = tmp_path_factory.mktemp("bags") / "boxes"
@@ -223,5 +223,5 @@ def small_bag(tmp_path_factory: pytest.TempPathFactory, scene: RgbdFrame) -> Pat
         )
         for shift in (0, 10, 20, 30)
     ]
-    write_bag(path, samples, rate_hz=1.0)
+    write_bag(path, samples, rate_hz=2.0)
     return path

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.ros
 def test_live_and_offline_replay_give_the_same_label_maps_and_lose_no_frame(
     small_bag: Path, tmp_path: Path
 ) -> None:
-    live = replay_through_nodes(small_bag, tmp_path / "live", rate_factor=0.5)
+    live = replay_through_nodes(small_bag, tmp_path / "live")
     offline = replay_bag(small_bag, tmp_path / "offline", open_pipeline())
     assert live["frames_in_bag"] == live["pairs"] == live["published"] == 4
     assert (live["lost"], live["dropped"]) == (0, {})

@@ -1,0 +1,74 @@
+"""How a node's process ends."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from repsam_ros.ros.processes import ChildProcess, ProcessGroup, wait_until
+from repsam_ros.ros.session import private_environment
+
+pytestmark = pytest.mark.ros
+
+PATIENCE_S = 240.0
+
+SHUT_DOWN_FROM_OUTSIDE = """
+import sys, threading, rclpy
+from repsam_ros.ros.grasp_planner_node import main
+threading.Timer(4.0, rclpy.shutdown).start()
+sys.exit(main())
+"""
+FAILING_NODE = """
+import sys
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Failing(ManagedNode):
+    def __init__(self):
+        super().__init__("failing", ())
+    def subscribe(self):
+        self.submit(1)
+    def process(self, job):
+        return job / 0
+
+sys.exit(run_node(Failing))
+"""
+FAILING_CALLBACK = """
+import sys
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Failing(ManagedNode):
+    def __init__(self):
+        super().__init__("failing", ())
+        self.create_timer(0.1, lambda: [][1])
+
+sys.exit(run_node(Failing))
+"""
+
+
+def start(group: ProcessGroup, code: str, *parameters: str) -> ChildProcess:
+    arguments = ["--ros-args", *(part for item in parameters for part in ("-p", item))]
+    return group.start("node", [sys.executable, "-c", code, *arguments])
+
+
+def test_shutdown_from_outside_is_a_clean_end() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, SHUT_DOWN_FROM_OUTSIDE)
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+        assert not any("Traceback" in line for line in child.lines)
+
+
+def test_unexpected_error_in_a_frame_ends_the_process_loudly() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, FAILING_NODE, "autostart:=true")
+        assert child.wait(PATIENCE_S) == 1
+        wait_until(lambda: any("ZeroDivisionError" in line for line in child.lines), 5.0, "trace")
+
+
+def test_unexpected_error_in_a_callback_ends_the_process_loudly() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, FAILING_CALLBACK)
+        assert child.wait(PATIENCE_S) == 1
+        wait_until(lambda: any("IndexError" in line for line in child.lines), 5.0, "trace")
