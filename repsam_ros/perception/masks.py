@@ -15,16 +15,20 @@ class MaskSettings:
     """How masks are chosen.
 
     Attributes:
+        mask_threshold: Logit from which a pixel belongs to a mask.
         min_score: Masks scored below are left out; score = predicted IoU x stability.
         nms_iou: Of two masks that overlap more than this, the better one stays.
         nms_containment: So it is when this share of the smaller one lies in the other.
-        stability_offset: Logit offset of the stability score.
+        stability_offset: Logit offset of the stability score, around the threshold.
         min_area_px: Smaller instances are left out, pixels of a 640 x 480 frame.
     """
 
-    min_score: float = 0.5
+    # Focal loss with alpha 1/4 moves the even point to -ln 3 = -1.1; real depth cameras widen
+    # objects a little further (see docs/experiments.md).
+    mask_threshold: float = -1.5
+    min_score: float = 0.35
     nms_iou: float = 0.5
-    nms_containment: float = 0.8
+    nms_containment: float = 0.65
     stability_offset: float = 1.0
     min_area_px: int = 100
 
@@ -35,7 +39,7 @@ class MaskSettings:
 
 
 def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]:
-    """IoU of each (h, w) mask at logit thresholds +offset and -offset (Segment Anything)."""
+    """IoU of each (h, w) mask at logits over +offset and over -offset (Segment Anything)."""
     strict = (logits > offset).sum(axis=(1, 2))
     loose = (logits > -offset).sum(axis=(1, 2))
     return np.asarray(strict / np.maximum(loose, 1), np.float32)

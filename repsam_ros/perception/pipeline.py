@@ -66,7 +66,7 @@ class Pipeline:
         if len(prompts.scores) == 0:
             return _nothing(frame_px)
         decoded = self.backend.decode(encoded, prompts.points_px)
-        logits = decoded.mask_logits
+        logits = decoded.mask_logits - settings.masks.mask_threshold
         scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
         kept = suppress(logits > 0, scores, settings.masks)
         if len(kept) == 0:
