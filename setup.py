@@ -55,8 +55,8 @@ setup(
     long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
-    maintainer="repsam_ros maintainers",
-    maintainer_email="maintainers@repsam-ros.invalid",
+    maintainer="repsam_ros developers",
+    maintainer_email="developers@repsam-ros.invalid",
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
     data_files=[
         ("share/ament_index/resource_index/packages", [f"{NAME}/resource/{NAME}"]),

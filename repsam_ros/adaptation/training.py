@@ -253,7 +253,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         loss, metrics = self._loss(pictures, draw)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
         self.team.average(gradients)
         self.team.average([b for b in self.network.buffers() if b.is_floating_point()])
