@@ -9,7 +9,7 @@ import pytest
 from rosbags.rosbag2 import Reader, Writer
 
 from repsam_ros import bags
-from repsam_ros.errors import ConfigError, DatasetError, FrameError
+from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.perception.frame import make_frame
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
@@ -44,7 +44,7 @@ def read_all(bag):
 
 
 def test_frames_come_back_with_names_and_exact_stamps(bag):
-    frames = list(bags.read_frames(bag))
+    frames = list(bags.BagFrames(bag))
     assert [entry.name for entry in frames] == [f"scene {index}" for index in range(4)]
     stamps_ns = [entry.stamp_ns for entry in frames]
     assert stamps_ns[0] > 0
@@ -133,7 +133,7 @@ def test_missing_bags_and_wrong_topics_are_named(bag, tmp_path):
 
 
 def test_a_storage_file_alone_is_read_without_names(bag):
-    frames = list(bags.read_frames(storage_file(bag)))
+    frames = list(bags.BagFrames(storage_file(bag)))
     assert [entry.name for entry in frames] == [None] * 4
 
 
@@ -236,15 +236,21 @@ def test_check_names_each_problem_of_a_foreign_bag(ros, tmp_path):
         assert named in problems
 
 
-def test_images_before_the_first_camera_info_have_none(ros, tmp_path):
-    color = ros.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8")
-    depth = ros.image(np.ones((HEIGHT, WIDTH), np.uint16), "16UC1")
+def test_a_pair_waits_for_the_first_camera_info_and_a_newer_pair_takes_its_place(ros, tmp_path):
+    messages = []
+    for stamp_ns in (1_000_000_000, 2_000_000_000):
+        color = ros.image(np.zeros((HEIGHT, WIDTH, 3), np.uint8), "rgb8", stamp_ns=stamp_ns)
+        depth = ros.image(np.ones((HEIGHT, WIDTH), np.uint16), "16UC1", stamp_ns=stamp_ns)
+        messages += [("/rgb", color), ("/depth", depth)]
+    messages.append(("/info", ros.camera_info(WIDTH, HEIGHT)))
     recording = Recording(tmp_path / "foreign", ros)
-    recording.write([("/rgb", color), ("/depth", depth), ("/info", ros.camera_info(WIDTH, HEIGHT))])
-    (entry,) = bags.read_frames(recording.path, topics=recording.topics)
-    with pytest.raises(FrameError) as error:
-        make_frame(entry.color_msg, entry.depth_msg, entry.info_msg)
-    assert error.value.cause == "missing_camera_info"
+    recording.write(messages)
+    frames = bags.BagFrames(recording.path, recording.topics)
+    (entry,) = frames
+    assert entry.stamp_ns == 2_000_000_000
+    assert make_frame(entry.color_msg, entry.depth_msg, entry.info_msg).stamp_ns == entry.stamp_ns
+    assert frames.inbox.pairs == 2
+    assert frames.inbox.pairs_dropped() == {"missing_camera_info": 1}
 
 
 def test_an_empty_bag_is_named(ros, tmp_path):

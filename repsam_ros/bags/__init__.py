@@ -3,12 +3,12 @@
 from repsam_ros.bags.checking import BagReport, check_bag
 from repsam_ros.bags.reading import (
     BagFrame,
+    BagFrames,
     BagInfo,
     BagMessage,
     TopicInfo,
     bag_info,
     read_bag,
-    read_frames,
 )
 from repsam_ros.bags.topics import BagTopics
 from repsam_ros.bags.writing import STORAGES, write_bag
@@ -16,6 +16,7 @@ from repsam_ros.bags.writing import STORAGES, write_bag
 __all__ = [
     "STORAGES",
     "BagFrame",
+    "BagFrames",
     "BagInfo",
     "BagMessage",
     "BagReport",
@@ -24,6 +25,5 @@ __all__ = [
     "bag_info",
     "check_bag",
     "read_bag",
-    "read_frames",
     "write_bag",
 ]

@@ -21,7 +21,8 @@ from rosbags.serde import SerdeError
 from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream, typestore
 from repsam_ros.errors import DatasetError
 from repsam_ros.messages import stamp_to_ns
-from repsam_ros.perception.sync import StampSynchronizer
+from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
+from repsam_ros.perception.sync import DEFAULT_SLOP_NS
 
 _SQLITE_DAMAGE: tuple[type[Exception], ...] = (sqlite3.Error,)
 try:
@@ -116,7 +117,7 @@ class BagMessage:
 
 @dataclass(frozen=True)
 class BagFrame:
-    """A pair of images and the newest camera info before it; None while none has come."""
+    """A pair of images and their camera info, with the name the frame was recorded under."""
 
     name: str | None
     stamp_ns: int
@@ -161,28 +162,38 @@ def read_bag(path: Path, topics: BagTopics | None = None) -> Iterator[BagMessage
                 )
 
 
-def read_frames(
-    path: Path,
-    synchronizer: StampSynchronizer[Any] | None = None,
-    topics: BagTopics | None = None,
-) -> Iterator[BagFrame]:
-    """Pairs of images as ``synchronizer`` makes them from the recorded order, not checked yet.
+class BagFrames:
+    """The frames of a bag, put together from the recorded order as the live node does it.
+
+    Iterating reads the bag; the messages of a frame are not checked yet.
+
+    Attributes:
+        inbox: Pairs the images; its counts say what came to nothing.
 
     Raises:
-        DatasetError: As :func:`read_bag`, or a message is broken.
+        DatasetError: While iterating, as :func:`read_bag`, or a message is broken.
     """
-    synchronizer = synchronizer or StampSynchronizer()
-    names = bag_info(path).names
-    info_msg: Any = None
-    for entry in read_bag(path, topics):
-        message = entry.message
-        if entry.stream == "info":
-            info_msg = message
-            continue
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        for color_msg, depth_msg in synchronizer.add(entry.stream, stamp_ns, message):
-            color_ns = stamp_to_ns(color_msg.header.stamp)
-            yield BagFrame(names.get(color_ns), color_ns, color_msg, depth_msg, info_msg)
+
+    def __init__(
+        self, path: Path, topics: BagTopics | None = None, slop_ns: int = DEFAULT_SLOP_NS
+    ) -> None:
+        self._path, self._topics = path, topics
+        self._complete: list[CompleteFrame] = []
+        self.inbox = FrameInbox(self._complete.append, slop_ns)
+
+    def __iter__(self) -> Iterator[BagFrame]:
+        names = bag_info(self._path).names
+        for entry in read_bag(self._path, self._topics):
+            if entry.stream == "info":
+                self.inbox.add_info(entry.message)
+            else:
+                self.inbox.add_image(entry.stream, entry.message)
+            for frame in self._complete:
+                stamp_ns = stamp_to_ns(frame.color_msg.header.stamp)
+                messages = (frame.color_msg, frame.depth_msg, frame.info_msg)
+                yield BagFrame(names.get(stamp_ns), stamp_ns, *messages)
+            self._complete.clear()
+        self.inbox.finish()
 
 
 @contextmanager

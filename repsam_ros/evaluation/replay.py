@@ -13,14 +13,14 @@ import numpy as np
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendInfo
-from repsam_ros.bags import BagTopics, bag_info, read_frames
+from repsam_ros.bags import BagFrames, BagTopics, bag_info
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay_report import write_replay_report
 from repsam_ros.images import encode_jpeg, write_png
 from repsam_ros.paths import atomic_path
 from repsam_ros.perception.frame import make_frame
-from repsam_ros.perception.sync import StampSynchronizer, SyncCounts
+from repsam_ros.perception.frame_inbox import FrameInbox
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 
@@ -69,12 +69,9 @@ def replay_bag(
     """
     settings = settings or ReplaySettings()
     _remove_old_results(out)
-    synchronizer: StampSynchronizer[Any] = StampSynchronizer(round(settings.slop_s * 1e9))
-    entries = track(
-        read_frames(bag, synchronizer, settings.topics), _color_count(bag, settings), "replay"
-    )
+    frames = BagFrames(bag, settings.topics, round(settings.slop_s * 1e9))
     outcome = _Outcome()
-    for entry in entries:
+    for entry in track(frames, _color_count(bag, settings), "replay"):
         start_s = time.perf_counter()
         try:
             frame = make_frame(
@@ -92,7 +89,7 @@ def replay_bag(
         outcome.frames.append(
             {"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": len(instances)}
         )
-    summary = _summary(bag, synchronizer.counts(), outcome, pipeline.info)
+    summary = _summary(bag, frames.inbox, outcome, pipeline.info)
     write_replay_report(out / "report.html", summary)
     write_summary(out / "summary.json", summary)
     return summary
@@ -105,7 +102,9 @@ class _Outcome:
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
-def _summary(bag: Path, counts: SyncCounts, outcome: _Outcome, info: BackendInfo) -> dict[str, Any]:
+def _summary(bag: Path, inbox: FrameInbox, outcome: _Outcome, info: BackendInfo) -> dict[str, Any]:
+    counts = inbox.counts()
+    dropped = counts.unpaired + inbox.pairs_dropped() + outcome.dropped
     return {
         "bag": str(bag),
         "version": __version__,
@@ -113,7 +112,7 @@ def _summary(bag: Path, counts: SyncCounts, outcome: _Outcome, info: BackendInfo
         "received": {name: counts.received[name] for name in ("color", "depth")},
         "pairs": counts.pairs,
         "published": len(outcome.frames),
-        "dropped": dict(sorted((counts.unpaired + outcome.dropped).items())),
+        "dropped": dict(sorted(dropped.items())),
         "latency_ms": latency_ms(outcome.latencies_s),
         "frames": outcome.frames,
     }

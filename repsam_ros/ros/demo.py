@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from repsam_ros.bags import bag_info, read_frames, write_bag
+from repsam_ros.bags import BagFrames, bag_info, write_bag
 from repsam_ros.errors import DatasetError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import write_summary
@@ -107,7 +107,7 @@ def _summary(bag: Path, results: LiveResults) -> dict[str, Any]:
 
 
 def _write_overlays(bag: Path, out: Path, results: LiveResults) -> None:
-    for frame in read_frames(bag):
+    for frame in BagFrames(bag):
         stamp_ns = frame.stamp_ns
         if stamp_ns not in results.instance_counts:
             continue

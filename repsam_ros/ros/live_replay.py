@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
-from repsam_ros.bags import BagTopics, read_frames
+from repsam_ros.bags import BagFrames, BagTopics
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import write_summary
 from repsam_ros.evaluation.replay_report import write_replay_report
@@ -62,7 +62,7 @@ def replay_through_nodes(
 
 def summarise(bag: Path, results: LiveResults, topics: BagTopics | None = None) -> dict[str, Any]:
     """The summary of a live replay, with the keys of the offline one and ``lost``."""
-    names = {frame.stamp_ns: frame.name for frame in read_frames(bag, topics=topics)}
+    names = {frame.stamp_ns: frame.name for frame in BagFrames(bag, topics)}
     values = results.perception
     recorded = sorted(results.instance_counts)
     lost = len(names) - int(values["pairs"]) + int(values["published"]) - len(recorded)
@@ -107,7 +107,7 @@ def instances_of(labels: NDArray[np.uint16], scores: NDArray[np.float32]) -> Ins
 
 
 def _write_overlays(bag: Path, out: Path, results: LiveResults, topics: BagTopics | None) -> None:
-    for frame in read_frames(bag, topics=topics):
+    for frame in BagFrames(bag, topics):
         path = out / "labels" / f"{frame.stamp_ns}.png"
         if frame.stamp_ns not in results.instance_counts:
             continue

@@ -17,8 +17,8 @@ from std_srvs.srv import SetBool, Trigger
 
 from repsam_ros.errors import RepsamError
 from repsam_ros.perception.frame import make_frame
+from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
-from repsam_ros.ros.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.parameters import build_settings
 from repsam_ros.ros.perception_output import PerceptionOutput

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from repsam_ros.messages import stamp_to_ns
-from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer, Stream
+from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer, Stream, SyncCounts
 
 _INFOS_KEPT = 30
 
@@ -80,15 +80,30 @@ class FrameInbox:
             self._newest_info = self._pair_without_info = None
             self._dropped.clear()
 
+    def finish(self) -> None:
+        """Counts a pair that still waits for a camera info as dropped: none will come."""
+        with self._lock:
+            self._dropped["missing_camera_info"] += self._pair_without_info is not None
+            self._pair_without_info = None
+
+    def counts(self) -> SyncCounts:
+        """What the synchroniser received, paired and dropped."""
+        return self._sync.counts()
+
     @property
     def pairs(self) -> int:
         """Pairs of colour and depth so far."""
-        return self._sync.counts().pairs
+        return self.counts().pairs
 
     def dropped(self) -> Counter[str]:
         """Images and pairs that came to nothing here, by cause."""
         with self._lock:
             return self._sync.dropped + self._dropped
+
+    def pairs_dropped(self) -> Counter[str]:
+        """Complete pairs that came to nothing here, by cause."""
+        with self._lock:
+            return +self._dropped
 
     def _complete(self, color_msg: Any, depth_msg: Any) -> None:
         with self._lock:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from repsam_ros.ros.frame_inbox import CompleteFrame, FrameInbox
+from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 
 PIXELS = np.zeros((2, 2), np.uint16)
 
