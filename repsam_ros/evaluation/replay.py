@@ -68,7 +68,7 @@ def replay_bag(
         DatasetError: The bag cannot be read.
     """
     settings = settings or ReplaySettings()
-    _remove_old_results(out)
+    remove_old_results(out)
     frames = BagFrames(bag, settings.topics, round(settings.slop_s * 1e9))
     outcome = _Outcome()
     for entry in track(frames, _color_count(bag, settings), "replay"):
@@ -142,7 +142,7 @@ def _write_result(out: Path, frame: RgbdFrame, instances: Instances) -> None:
         temporary.write_bytes(encode_jpeg(draw_overlay(frame.color, instances)))
 
 
-def _remove_old_results(out: Path) -> None:
+def remove_old_results(out: Path) -> None:
     """Results of another replay would pass for those of this one."""
     (out / "summary.json").unlink(missing_ok=True)
     for pattern in ("labels/*.png", "overlays/*.jpg"):

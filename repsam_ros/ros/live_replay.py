@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.bags import BagFrames, BagTopics
 from repsam_ros.evaluation.overlay import draw_overlay
-from repsam_ros.evaluation.replay import write_summary
+from repsam_ros.evaluation.replay import remove_old_results, write_summary
 from repsam_ros.evaluation.replay_report import write_replay_report
 from repsam_ros.images import encode_jpeg, read_labels
 from repsam_ros.messages import color_from_image
@@ -41,9 +41,7 @@ def replay_through_nodes(
         DatasetError: The bag cannot be read.
         ProcessError: A node died or did not answer.
     """
-    (out / "summary.json").unlink(missing_ok=True)
-    for path in [*out.glob("labels/*.png"), *out.glob("overlays/*.jpg")]:
-        path.unlink()
+    remove_old_results(out)
     given = {"model": model, "backend": backend, "device": device}
     results = run_nodes_on(
         bag,
