@@ -24,9 +24,9 @@ class MaskSettings:
     """
 
     # Focal loss with alpha 1/4 moves the even point to -ln 3 = -1.1; real depth cameras widen
-    # objects a little further (see docs/experiments.md).
-    mask_threshold: float = -1.5
-    min_score: float = 0.35
+    # objects further (docs/experiments.md has the measurements).
+    mask_threshold: float = -2.0
+    min_score: float = 0.3
     nms_iou: float = 0.5
     nms_containment: float = 0.65
     stability_offset: float = 1.0

@@ -27,7 +27,7 @@ from std_srvs.srv import Trigger
 
 from repsam_ros.messages import labels_from_image, stamp_to_ns, unpack_cloud
 from repsam_ros.ros.diagnostics import values_of
-from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
+from repsam_ros.ros.processes import ChildProcess, ProcessError, ProcessGroup, node_command
 from repsam_ros.ros.session import Session, environment_set, private_environment
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
@@ -148,13 +148,21 @@ class Rig:
         return self.session.diagnostics(self.node_name)
 
     def reset(self) -> None:
-        """Sets the node's counters to zero."""
+        """Sets the counters to zero once the node is idle; a result still counts when it is out."""
+        reported = len(self.reports)
+        self.wait_until(
+            lambda: len(self.reports) >= reported + 2 and self.reports[-1]["busy"] == "False",
+            "an idle node",
+        )
         self.session.call(Trigger, f"{self.node_name}/reset", Trigger.Request())
         self.await_values(lambda values: values.get("published") == "0", "cleared counters")
 
     def await_values(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
         """Waits for diagnostics that fulfil ``condition``."""
-        self.wait_until(lambda: condition(self.values()), what)
+        try:
+            self.wait_until(lambda: condition(self.values()), what)
+        except ProcessError as error:
+            pytest.fail(f"{error}; its last diagnostics: {self.values()}")
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         self.session.wait_until(condition, PATIENCE_S, what)

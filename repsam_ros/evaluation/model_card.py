@@ -1,0 +1,114 @@
+"""Model cards: what a weight file is and what was measured with it, from the files that say so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+
+from repsam_ros.config import read_yaml
+from repsam_ros.errors import CheckpointError, DatasetError
+from repsam_ros.network.weights import find_model
+from repsam_ros.paths import share_dir
+
+SCORES = {
+    "overlap_f": "overlap F",
+    "boundary_f": "boundary F",
+    "pct75": "%75",
+    "strict_miou": "strict mIoU",
+}
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def _read_log(path: Path) -> list[dict[str, float]]:
+    try:
+        return [json.loads(line) for line in path.read_text().splitlines()]
+    except (OSError, ValueError) as error:
+        raise DatasetError(f"{path}: {error}") from error
+
+
+def _result_rows(results: Path, sha256: str) -> list[str]:
+    header = " | ".join(SCORES.values())
+    rows = [f"| frames | n | {header} |", "|---|---|" + "---|" * len(SCORES)]
+    for path in sorted(results.glob("*.json")):
+        metrics = _read_json(path)
+        measured = metrics["subject"].get("model_sha256")
+        if measured != sha256:
+            raise CheckpointError(f"{path} was measured with {measured}, the model is {sha256}")
+        cells = []
+        for name in SCORES:
+            low, high = metrics["ci95"][name]
+            cells.append(f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
+        rows.append(f"| `{path.stem}` | {metrics['n']} | {' | '.join(cells)} |")
+    return rows
+
+
+def write_model_card(name: str, results: Path) -> str:
+    """Markdown of a model's card.
+
+    Args:
+        name: Name in ``models/manifest.yaml``.
+        results: Folder with ``training-N.jsonl`` (the runs' ``metrics.jsonl``) and the
+            ``metrics.json`` of evaluations, renamed after their frames.
+
+    Raises:
+        CheckpointError: A result was measured with other weights.
+        DatasetError: A result file is missing or broken.
+    """
+    model = find_model(name)
+    entry = read_yaml(share_dir() / "models" / "manifest.yaml")["models"][name]
+    with safe_open(model.path, framework="pt") as stream:
+        metadata = stream.metadata()
+        parameters = sum(
+            stream.get_tensor(key).numel()
+            for key in stream.keys()  # noqa: SIM118
+            if "running_" not in key and "num_batches" not in key and "gaussian" not in key
+        )
+    note = json.loads(metadata["note"])
+    config, data = note["config"], note["config"]["data"]
+    logs = [_read_log(path) for path in sorted(results.glob("training-*.jsonl"))]
+    if not logs:
+        raise DatasetError(f"{results}: no training-*.jsonl")
+    steps = sum(log[-1]["step"] for log in logs)
+    minutes = sum(log[-1]["seconds"] for log in logs) / 60
+    last = [row["iou"] for row in logs[-1][-10:]]
+    height, width = entry["input_px"]
+    lines = [
+        f"# {name}",
+        "",
+        "Written by `repsam card`; do not edit.",
+        "",
+        f"- File `{entry['file']}`, sha256 `{model.sha256}`, {entry['size_bytes'] / 1e6:.1f} MB,"
+        f" {entry['license']}",
+        f"- Network `{json.loads(metadata['network'])['backbone']}`, {parameters / 1e6:.2f} M"
+        f" parameters, canvas {width} x {height} px, RGB and depth",
+        f"- Trained by repsam_ros {metadata['repsam_ros']} from fresh weights with, in this order,",
+        *(f"  `{command}`" for command in entry["commands"]),
+        f"- Data: {data['pool']['pictures']} pictures of {data['scenes']['count']} settled scenes,"
+        " rendered by the run itself; no real frame, no other data set",
+        f"- Seeds: last training {config['seed']}, scenes from {data['scenes']['seed']}, pictures"
+        f" {data['pool']['seed']}",
+        f"- {steps:.0f} steps of {config['batch_size']} pictures in {minutes:.0f} minutes of"
+        f" training time ({entry['machine']}); mean IoU of prompted training masks at the end"
+        f" {sum(last) / len(last):.2f}",
+        "",
+        "## Measured",
+        "",
+        "Percent, mean over images, 95 % interval by bootstrap over images. The frames were seen",
+        "by no training.",
+        "",
+        *_result_rows(results, model.sha256),
+        "",
+        "## Limits",
+        "",
+        *(f"- {limit}" for limit in entry["limits"]),
+    ]
+    return "\n".join(lines) + "\n"
