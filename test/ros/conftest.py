@@ -126,11 +126,19 @@ class Rig:
             "color": self.ros.image(frame.color, color_encoding, stamp_ns=stamp_ns),
         }
 
-    def publish(self, messages: dict[str, Any]) -> None:
-        """Sends messages of the type store in their wire format, so that broken ones go out too."""
+    def wire_format(self, messages: dict[str, Any]) -> dict[str, bytes]:
+        """Messages of the type store as bytes, so that broken ones can go out too."""
         serialize = self.ros.typestore.serialize_cdr
-        for stream, msg in messages.items():
-            self._publishers[stream].publish(bytes(serialize(msg, msg.__msgtype__)))
+        return {name: bytes(serialize(msg, msg.__msgtype__)) for name, msg in messages.items()}
+
+    def publish_bytes(self, messages: dict[str, bytes]) -> None:
+        """Sends messages in their wire format."""
+        for stream, data in messages.items():
+            self._publishers[stream].publish(data)
+
+    def publish(self, messages: dict[str, Any]) -> None:
+        """Sends messages of the type store."""
+        self.publish_bytes(self.wire_format(messages))
 
     def publish_frame(self) -> int:
         """Sends a good frame; returns its stamp."""
