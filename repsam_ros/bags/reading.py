@@ -188,12 +188,16 @@ class BagFrames:
                 self.inbox.add_info(entry.message)
             else:
                 self.inbox.add_image(entry.stream, entry.message)
-            for frame in self._complete:
-                stamp_ns = stamp_to_ns(frame.color_msg.header.stamp)
-                messages = (frame.color_msg, frame.depth_msg, frame.info_msg)
-                yield BagFrame(names.get(stamp_ns), stamp_ns, *messages)
-            self._complete.clear()
+            yield from self._completed(names)
         self.inbox.finish()
+        yield from self._completed(names)
+
+    def _completed(self, names: dict[int, str]) -> Iterator[BagFrame]:
+        for frame in self._complete:
+            stamp_ns = stamp_to_ns(frame.color_msg.header.stamp)
+            messages = (frame.color_msg, frame.depth_msg, frame.info_msg)
+            yield BagFrame(names.get(stamp_ns), stamp_ns, *messages)
+        self._complete.clear()
 
 
 @contextmanager

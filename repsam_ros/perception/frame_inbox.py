@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from repsam_ros.messages import stamp_to_ns
 from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer, Stream, SyncCounts
 
 _INFOS_KEPT = 30
+# Topics are delivered each on its own, so an info may come a little after its images.
+_PATIENT_PAIRS = 2
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,15 @@ class CompleteFrame:
 class FrameInbox:
     """Pairs colour and depth and finds each pair's camera info.
 
-    The info with the colour image's stamp is taken, else the newest. A pair that comes before
-    the first info waits for it; a newer pair takes its place.
+    Where infos come with every image, a pair waits for the one with its stamp, unless a later
+    info came (its own was lost) or more pairs came (the infos have stopped). Else the newest
+    info is taken at once. Pairs that come before the first info wait for it.
 
     Args:
         on_complete: Gets each complete frame, in the thread that brought its last message.
         slop_ns: Largest difference between the stamps of colour and depth.
-        queue_size: Images of one stream that wait for the other.
+        queue_size: Images of one stream that wait for the other, and pairs that wait for the
+            first info.
     """
 
     def __init__(
@@ -53,38 +57,51 @@ class FrameInbox:
         self._lock = threading.Lock()
         self._infos: OrderedDict[int, Any] = OrderedDict()
         self._newest_info: Any = None
-        self._pair_without_info: tuple[Any, Any] | None = None
+        self._has_info_per_image = False
+        self._last_color_ns = 0
+        self._pairs: deque[tuple[int, Any, Any]] = deque()
         self._dropped: Counter[str] = Counter()
 
     def add_image(self, stream: Stream, msg: Any) -> None:
         """Takes a colour or depth image."""
         for color_msg, depth_msg in self._sync.add(stream, stamp_to_ns(msg.header.stamp), msg):
-            self._complete(color_msg, depth_msg)
+            with self._lock:
+                self._pairs.append((stamp_to_ns(color_msg.header.stamp), color_msg, depth_msg))
+                if len(self._pairs) > self._queue_size:
+                    self._pairs.popleft()
+                    self._dropped["missing_camera_info"] += 1
+            self._hand_on()
 
     def add_info(self, msg: Any) -> None:
         """Takes the intrinsics of the colour camera."""
+        stamp_ns = stamp_to_ns(msg.header.stamp)
         with self._lock:
             self._newest_info = msg
-            self._infos[stamp_to_ns(msg.header.stamp)] = msg
+            self._infos[stamp_ns] = msg
             if len(self._infos) > _INFOS_KEPT:
                 self._infos.popitem(last=False)
-            pair, self._pair_without_info = self._pair_without_info, None
-        if pair is not None:
-            self._complete(*pair)
+            # Its image has gone on without it; the next one will wait.
+            self._has_info_per_image |= stamp_ns == self._last_color_ns
+        self._hand_on()
 
     def reset(self) -> None:
         """Forgets what waits, the known infos and the counts."""
         with self._lock:
             self._sync = StampSynchronizer(self._slop_ns, self._queue_size)
             self._infos.clear()
-            self._newest_info = self._pair_without_info = None
+            self._newest_info = None
+            self._has_info_per_image = False
+            self._pairs.clear()
             self._dropped.clear()
 
     def finish(self) -> None:
-        """Counts a pair that still waits for a camera info as dropped: none will come."""
+        """Ends the waiting for infos, as none will come: hands pairs on or counts them."""
         with self._lock:
-            self._dropped["missing_camera_info"] += self._pair_without_info is not None
-            self._pair_without_info = None
+            self._has_info_per_image = False
+            if self._newest_info is None:
+                self._dropped["missing_camera_info"] += len(self._pairs)
+                self._pairs.clear()
+        self._hand_on()
 
     def counts(self) -> SyncCounts:
         """What the synchroniser received, paired and dropped."""
@@ -105,11 +122,25 @@ class FrameInbox:
         with self._lock:
             return +self._dropped
 
-    def _complete(self, color_msg: Any, depth_msg: Any) -> None:
+    def _hand_on(self) -> None:
+        frames = []
         with self._lock:
-            info_msg = self._infos.get(stamp_to_ns(color_msg.header.stamp), self._newest_info)
-            if info_msg is None:
-                self._dropped["missing_camera_info"] += self._pair_without_info is not None
-                self._pair_without_info = (color_msg, depth_msg)
-                return
-        self._on_complete(CompleteFrame(color_msg, depth_msg, info_msg, time.monotonic()))
+            while self._pairs:
+                stamp_ns, color_msg, depth_msg = self._pairs[0]
+                info_msg = self._infos.get(stamp_ns)
+                if info_msg is None and self._info_may_come(stamp_ns):
+                    break
+                self._pairs.popleft()
+                self._last_color_ns = stamp_ns
+                self._has_info_per_image = info_msg is not None
+                if info_msg is None:
+                    info_msg = self._newest_info
+                frames.append(CompleteFrame(color_msg, depth_msg, info_msg, time.monotonic()))
+        for frame in frames:
+            self._on_complete(frame)
+
+    def _info_may_come(self, stamp_ns: int) -> bool:
+        if self._newest_info is None:
+            return True
+        is_due = stamp_to_ns(self._newest_info.header.stamp) < stamp_ns
+        return self._has_info_per_image and is_due and len(self._pairs) <= _PATIENT_PAIRS
