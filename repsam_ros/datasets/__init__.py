@@ -1,16 +1,18 @@
 """Data sets: one file per format on disk, and its file name is its name.
 
-A new format is a new file here with a ``Config`` dataclass that has ``root: Path`` and a
-``build(config) -> Dataset``.
+A new format is a new file here with a ``Config`` dataclass that has ``root: Path`` and
+``split: str | None``, a tuple ``SPLITS`` of the official splits, and a
+``build(config) -> Dataset``. Files that begin with an underscore are no formats.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Protocol
 
 import numpy as np
@@ -25,9 +27,14 @@ class Sample:
     """One frame with its truth.
 
     Attributes:
-        name: Unique in the data set; file names of results are made from it.
+        name: Unique in the data set; file names of results are made from it. A slash in it
+            stands for a folder.
         labels: (H, W) uint16 instance ids, 0 = background.
         ignore: (H, W) bool, pixels without truth; ``labels`` is 0 there.
+        split: One of the format's ``SPLITS``.
+        transparent: (H, W) bool, glass and clear plastic; None where the data set does not say.
+        true_depth_m: (H, W) float32 metres, 0 = unknown, of the first surface that light meets,
+            transparent or not; None where the data set has no such truth.
 
     Raises:
         DatasetError: Truth and frame differ in size.
@@ -37,14 +44,18 @@ class Sample:
     frame: RgbdFrame
     labels: NDArray[np.uint16]
     ignore: NDArray[np.bool_]
+    split: str = "test"
+    transparent: NDArray[np.bool_] | None = None
+    true_depth_m: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         size = self.frame.depth_m.shape
-        if self.labels.shape != size or self.ignore.shape != size:
-            raise DatasetError(
-                f"{self.name}: labels {self.labels.shape} and ignore {self.ignore.shape} "
-                f"do not fit the frame {size}"
-            )
+        for field in ("labels", "ignore", "transparent", "true_depth_m"):
+            value = getattr(self, field)
+            if value is not None and value.shape != size:
+                raise DatasetError(
+                    f"{self.name}: {field} {value.shape} does not fit the frame {size}"
+                )
 
 
 class Dataset(Protocol):
@@ -61,23 +72,60 @@ class Dataset(Protocol):
     def __iter__(self) -> Iterator[Sample]: ...
 
 
+class LazyDataset:
+    """A :class:`Dataset` from names and a function that reads the sample of one index."""
+
+    def __init__(self, names: Sequence[str], read: Callable[[int], Sample]) -> None:
+        self._names, self._read = list(names), read
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return self._read(index % len(self))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
 def dataset_names() -> list[str]:
     """What :func:`open_dataset` knows."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    modules = pkgutil.iter_modules(__path__)
+    return sorted(module.name for module in modules if not module.name.startswith("_"))
 
 
-def open_dataset(name: str, root: Path) -> Dataset:
-    """The data set of format ``name`` under ``root``.
+def dataset_splits(name: str) -> tuple[str, ...]:
+    """The official splits of format ``name``."""
+    splits: tuple[str, ...] = _format(name).SPLITS
+    return splits
+
+
+def open_dataset(name: str, root: Path, split: str | None = None) -> Dataset:
+    """The data set of format ``name`` under ``root``: one split of it, or all of them.
 
     Raises:
-        ConfigError: No such format.
+        ConfigError: No such format or split.
         DatasetError: ``root`` is missing or not in that format.
     """
+    module = _format(name)
+    if split is not None and split not in module.SPLITS:
+        raise ConfigError(
+            f"unknown split {split!r} of {name}; there are: {', '.join(module.SPLITS)}"
+        )
+    if not root.is_dir():
+        raise DatasetError(f"{root}: no such folder")
+    dataset: Dataset = module.build(module.Config(root=root, split=split))
+    return dataset
+
+
+def _format(name: str) -> ModuleType:
     known = dataset_names()
     if name not in known:
         raise ConfigError(f"unknown data set {name!r}; there are: {', '.join(known)}")
-    if not root.is_dir():
-        raise DatasetError(f"{root}: no such folder")
-    module = importlib.import_module(f"{__name__}.{name}")
-    dataset: Dataset = module.build(module.Config(root=root))
-    return dataset
+    return importlib.import_module(f"{__name__}.{name}")

@@ -9,13 +9,12 @@ ten ids an object, because an occluder can cut one object into pieces.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from repsam_ros.datasets import Sample
+from repsam_ros.datasets import LazyDataset, Sample
 from repsam_ros.errors import DatasetError
 from repsam_ros.images import find_files, read_color, read_depth, read_labels
 from repsam_ros.structures import Intrinsics, RgbdFrame
@@ -27,14 +26,18 @@ _IDS_PER_OBJECT = 10
 _FOLDERS = ("rgb", "depth", "label")
 
 
+SPLITS = ("test",)
+
+
 @dataclass(frozen=True)
 class Config:
-    """Where the data set lies."""
+    """Where the data set lies; every frame is a test frame."""
 
     root: Path
+    split: str | None = None
 
 
-class Mosd:
+class Mosd(LazyDataset):
     """The frames under ``root``, in natural order of their names (``learn2`` before ``learn10``).
 
     Raises:
@@ -49,19 +52,9 @@ class Mosd:
         for folder, files in self._files.items():
             if missing := sorted(every - files.keys(), key=_natural):
                 raise DatasetError(f"{root / folder}: no image named {_shortened(missing)}")
-        self._names = sorted(every, key=_natural)
+        super().__init__(sorted(every, key=_natural), self._sample)
 
-    @property
-    def names(self) -> list[str]:
-        return list(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def __getitem__(self, index: int) -> Sample:
+    def _sample(self, index: int) -> Sample:
         name = self._names[index]
         paths = {folder: files[name] for folder, files in self._files.items()}
         color = read_color(paths["rgb"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from repsam_ros.datasets import Sample
-from repsam_ros.simulation.layout import LayoutSettings
+from repsam_ros.simulation.views import ViewSettings
 from repsam_ros.simulation.pool import render_one
 from repsam_ros.simulation.rendering import Pictures, Renderer, RenderSettings, expose
 from repsam_ros.simulation.scenes import settle_scene
@@ -19,7 +19,7 @@ FIRST_SCENE = 10_000_000
 # Objects that show a smaller share of the picture are no truth that anyone could ask for.
 MIN_VISIBLE_SHARE = 0.0008
 # A camera that a person would set up over a table.
-DESK = LayoutSettings(
+DESK = ViewSettings(
     glass_scene_share=0.0, distance_m=(0.6, 0.95), elevation_deg=(35.0, 60.0), focal=(0.8, 0.85)
 )
 CALM = SensorSettings(axial_scale=(0.6, 1.0), lateral_px=(0.4, 0.9), speckle_holes=1.0)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.layout import LayoutSettings, lay_out
+from repsam_ros.simulation.views import ViewSettings, draw_view
 from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, to_tensors
 from repsam_ros.simulation.scenes import Scene, load_scenes
 from repsam_ros.simulation.sensor import SensedScene
@@ -52,7 +52,7 @@ class PoolSettings:
     pictures: int = 6000
     seed: int = 1
     processes: int = 2
-    layout: LayoutSettings = field(default_factory=LayoutSettings)
+    layout: ViewSettings = field(default_factory=ViewSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
 
 
@@ -97,13 +97,13 @@ def render_one(
     renderer: Renderer,
     scene: Scene,
     seed: tuple[int, ...],
-    settings: LayoutSettings,
+    settings: ViewSettings,
     size: tuple[int, int],
     textures: int,
 ) -> Rendered:
     """One picture of a scene, as a batch of one."""
     height, width = size
-    layout = lay_out(scene, seed, settings, textures, width, height)
+    layout = draw_view(scene, seed, settings, textures, width, height)
     return renderer.render(to_tensors([layout]), size)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from repsam_ros.simulation.layout import MAX_OBJECTS
+from repsam_ros.simulation.views import MAX_OBJECTS
 from repsam_ros.simulation.raycast import (
     FAR_M,
     KINDS,
@@ -72,7 +72,7 @@ def _material(materials: Tensor, owner: Tensor) -> Tensor:
 
 
 class Renderer:
-    """Renders batches of :func:`repsam_ros.simulation.layout.lay_out`."""
+    """Renders batches of :func:`repsam_ros.simulation.views.draw_view`."""
 
     def __init__(self, settings: RenderSettings) -> None:
         atlas = texture_atlas(settings.texture_seed, settings.textures)

@@ -19,7 +19,7 @@ from repsam_ros.errors import BackendError, DatasetError
 from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.objects import FAMILIES, FAMILY_NAMES, SimObject, sample_object
 
-LAYOUTS = {"packed": 0.38, "stack": 0.30, "pile": 0.22, "bin": 0.10}
+SCENE_KINDS = {"packed": 0.38, "stack": 0.30, "pile": 0.22, "bin": 0.10}
 TIME_STEP_S = 0.003
 
 
@@ -28,14 +28,14 @@ class Scene:
     """Objects at rest.
 
     Attributes:
-        layout: Key of ``LAYOUTS``.
+        kind: Key of ``SCENE_KINDS``.
         objects: N objects.
         positions_m: (N, 3) float64, world_from_object translations.
         quaternions: (N, 4) float64, world_from_object rotations, scalar first.
         bin_m: (length, width, height) of the open bin around the objects, zeros without one.
     """
 
-    layout: str
+    kind: str
     objects: tuple[SimObject, ...]
     positions_m: NDArray[np.float64]
     quaternions: NDArray[np.float64]
@@ -229,7 +229,7 @@ def settle_scene(seed: int) -> Scene:
     """
     for attempt in range(20):
         rng = np.random.default_rng([seed, attempt])
-        layout = str(rng.choice(list(LAYOUTS), p=list(LAYOUTS.values())))
+        layout = str(rng.choice(list(SCENE_KINDS), p=list(SCENE_KINDS.values())))
         count = int(np.clip(np.round(np.exp(rng.normal(1.9, 0.55))), 1, 20))
         items = [sample_object(rng) for _ in range(count)]
         spread_m = rng.uniform(0.05, 0.16)
@@ -268,7 +268,7 @@ def save_scenes(path: Path, scenes: list[Scene]) -> None:
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary,
-            layout=np.array([list(LAYOUTS).index(scene.layout) for scene in scenes], np.uint8),
+            layout=np.array([list(SCENE_KINDS).index(scene.kind) for scene in scenes], np.uint8),
             bin_m=np.array([scene.bin_m for scene in scenes], np.float32),
             object_count=np.array([len(scene.objects) for scene in scenes], np.uint8),
             family=np.array([FAMILY_NAMES.index(item.family) for item in objects], np.uint8),
@@ -288,7 +288,7 @@ def load_scenes(path: Path) -> list[Scene]:
         with np.load(path, allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files}
         ends = np.cumsum(stored["object_count"])
-        names, bins = list(LAYOUTS), stored["bin_m"]
+        names, bins = list(SCENE_KINDS), stored["bin_m"]
         scenes = []
         for index, end in enumerate(ends):
             rows = range(int(end) - int(stored["object_count"][index]), int(end))

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from repsam_ros.simulation.layout import LayoutSettings, lay_out
+from repsam_ros.simulation.views import ViewSettings, draw_view
 from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING
 from repsam_ros.simulation.raycast import (
     _HIT,
@@ -96,7 +96,7 @@ def test_hit_points_lie_on_the_surface(kind: int, seed: int) -> None:
 
 
 def test_culling_changes_nothing() -> None:
-    layout = lay_out(settle_scene(3), (3,), LayoutSettings(), 9, 32, 24)
+    layout = draw_view(settle_scene(3), (3,), ViewSettings(), 9, 32, 24)
     batch = to_tensors([layout])
     surfaces = Surfaces(
         *(tuple(batch[f"{name}_{kind}"] for kind in KINDS) for name in ("pose", "size", "owner"))

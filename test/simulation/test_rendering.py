@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from repsam_ros.simulation.layout import LayoutSettings
+from repsam_ros.simulation.views import ViewSettings
 from repsam_ros.simulation.pool import _pack, render_one, unpack
 from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, expose
 from repsam_ros.simulation.scenes import settle_scene
@@ -19,7 +19,7 @@ SIZE = (60, 80)
 @pytest.fixture(scope="module")
 def rendered() -> Rendered:
     settings = RenderSettings(textures=9)
-    layout = LayoutSettings(glass_scene_share=1.0)
+    layout = ViewSettings(glass_scene_share=1.0)
     return render_one(Renderer(settings), settle_scene(2), (2,), layout, SIZE, 9)
 
 

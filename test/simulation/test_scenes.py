@@ -35,7 +35,7 @@ def test_scenes_survive_a_round_trip(tmp_path: Path) -> None:
     scenes = [settle_scene(seed) for seed in range(3)]
     save_scenes(tmp_path / "scenes.npz", scenes)
     loaded = load_scenes(tmp_path / "scenes.npz")
-    assert [s.layout for s in loaded] == [s.layout for s in scenes]
+    assert [s.kind for s in loaded] == [s.kind for s in scenes]
     for before, after in zip(scenes, loaded, strict=True):
         assert np.allclose(before.positions_m, after.positions_m, atol=1e-6)
         assert [o.family for o in before.objects] == [o.family for o in after.objects]

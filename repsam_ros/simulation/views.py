@@ -25,7 +25,7 @@ MATERIAL_COUNT = MAX_OBJECTS + 8  # the rest: table, floor, room, bin, clutter b
 
 
 @dataclass(frozen=True)
-class LayoutSettings:
+class ViewSettings:
     """Ranges from which pictures of a scene are drawn.
 
     Attributes:
@@ -105,7 +105,7 @@ def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
 
 
 def _camera(
-    rng: np.random.Generator, scene: Scene, settings: LayoutSettings, width: int, height: int
+    rng: np.random.Generator, scene: Scene, settings: ViewSettings, width: int, height: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(3, 4) world_from_camera (optical frame, REP-103) and (fx, fy, cx, cy)."""
     target = scene.positions_m.mean(axis=0) + rng.normal(0, 0.04, 3)
@@ -134,10 +134,10 @@ def _camera(
     return np.column_stack([rotation, position]), intrinsics
 
 
-def lay_out(
+def draw_view(
     scene: Scene,
     seed: tuple[int, ...],
-    settings: LayoutSettings,
+    settings: ViewSettings,
     textures: int,
     width: int,
     height: int,
