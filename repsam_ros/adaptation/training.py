@@ -20,11 +20,11 @@ from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, build_network
 from repsam_ros.network.weights import load_weights, save_weights
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.views import MAX_OBJECTS
 from repsam_ros.simulation.pool import PicturePool, PoolSettings, render_pool
 from repsam_ros.simulation.rendering import Pictures, Rendered, expose
 from repsam_ros.simulation.scenes import save_scenes, settle_scenes
 from repsam_ros.simulation.sensor import SensedScene, SensorSettings
+from repsam_ros.simulation.views import MAX_OBJECTS
 
 logger = logging.getLogger(__name__)
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from repsam_ros.datasets import Sample
-from repsam_ros.simulation.views import ViewSettings
 from repsam_ros.simulation.pool import render_one
 from repsam_ros.simulation.rendering import Pictures, Renderer, RenderSettings, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensorSettings
+from repsam_ros.simulation.views import ViewSettings
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.

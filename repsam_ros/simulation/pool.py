@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.views import ViewSettings, draw_view
 from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, to_tensors
 from repsam_ros.simulation.scenes import Scene, load_scenes
 from repsam_ros.simulation.sensor import SensedScene
+from repsam_ros.simulation.views import ViewSettings, draw_view
 
 SHARD = 64
 SHADOWED, GLASS, ON_TABLE = 1, 2, 4

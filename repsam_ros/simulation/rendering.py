@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from repsam_ros.simulation.views import MAX_OBJECTS
 from repsam_ros.simulation.raycast import (
     FAR_M,
     KINDS,
@@ -22,6 +21,7 @@ from repsam_ros.simulation.raycast import (
 )
 from repsam_ros.simulation.sensor import SensedScene, SensorSettings, sense
 from repsam_ros.simulation.textures import TEXTURE_PX, texture_atlas
+from repsam_ros.simulation.views import MAX_OBJECTS
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from repsam_ros.simulation.views import ViewSettings, draw_view
 from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING
 from repsam_ros.simulation.raycast import (
     _HIT,
@@ -22,6 +21,7 @@ from repsam_ros.simulation.raycast import (
 )
 from repsam_ros.simulation.rendering import to_tensors
 from repsam_ros.simulation.scenes import settle_scene
+from repsam_ros.simulation.views import ViewSettings, draw_view
 
 
 def one_surface(kind: int, size: tuple[float, ...], pose: np.ndarray) -> Surfaces:

@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
-from repsam_ros.simulation.views import ViewSettings
 from repsam_ros.simulation.pool import _pack, render_one, unpack
 from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensedScene, SensorSettings, sense
+from repsam_ros.simulation.views import ViewSettings
 
 SIZE = (60, 80)
 
