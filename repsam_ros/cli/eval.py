@@ -13,6 +13,7 @@ SUMMARY = "score the pipeline, or given label maps, on a data set"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="format, such as mosd")
     parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="its folder")
+    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the results")
     parser.add_argument(
         "--labels",
@@ -32,14 +33,14 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.evaluation.evaluate import evaluate, predict_from_files, predict_with
     from repsam_ros.evaluation.report import text_table
 
-    names = ("dataset", "root", "labels", "model", "backend", "device")
+    names = ("dataset", "root", "split", "labels", "model", "backend", "device")
     content = apply_overrides(given_values(args, names), args.overrides)
     config: EvaluationConfig | LabelMapConfig
     if args.labels is None:
         config = build_config(EvaluationConfig, content, "repsam eval")
     else:
         config = build_config(LabelMapConfig, content, "repsam eval --labels")
-    dataset = open_dataset(config.dataset, Path(config.root))
+    dataset = open_dataset(config.dataset, Path(config.root), config.split)
     subject: dict[str, str]
     if isinstance(config, LabelMapConfig):
         predict = predict_from_files(Path(config.labels), dataset.names)

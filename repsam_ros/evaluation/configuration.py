@@ -43,20 +43,30 @@ class PipelineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationConfig(PipelineConfig):
-    """A pipeline is scored on the data set of format ``dataset`` under ``root``."""
+    """A pipeline is scored on the data set of format ``dataset`` under ``root``.
+
+    Attributes:
+        split: One of the format's splits; None = all frames.
+    """
 
     dataset: str
     root: str
+    split: str | None = None
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelMapConfig:
-    """The label maps in the folder ``labels`` are scored."""
+    """The label maps in the folder ``labels`` are scored.
+
+    Attributes:
+        split: One of the format's splits; None = all frames.
+    """
 
     dataset: str
     root: str
     labels: str
+    split: str | None = None
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
 

@@ -8,7 +8,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -66,12 +66,15 @@ def predict_with(segment: Callable[[RgbdFrame], Instances]) -> Predict:
 
 
 def predict_from_files(folder: Path, names: list[str]) -> Predict:
-    """Predictions read from ``folder/NAME.png``.
+    """Predictions read from ``folder/NAME.png``; a slash in a name stands for a folder.
 
     Raises:
         DatasetError: The folder lacks a label map; in use: a map is broken or of a wrong size.
     """
-    files = find_files(folder)
+    files: dict[str, Path] = {}
+    for place in sorted({PurePosixPath(name).parent for name in names}):
+        found = find_files(folder / place)
+        files |= {(place / stem).as_posix(): path for stem, path in found.items()}
     missing = [name for name in names if name not in files]
     if missing:
         more = f" ({len(missing)} of {len(names)} are missing)" if len(missing) > 1 else ""

@@ -107,6 +107,18 @@ def test_bad_settings_are_named_in_one_line(
     assert message in err and err.count("\n") == 1
 
 
+def test_split_is_kept_and_unknown_splits_are_named(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maps = ("--labels", str(root / "label"), "--out", str(tmp_path / "out"))
+    assert run_eval(root, *maps, "--split", "test", "--set", "bootstrap.samples=20") == 0
+    config = yaml.safe_load((tmp_path / "out" / "config.yaml").read_text())
+    assert config["split"] == "test"
+    capsys.readouterr()
+    assert run_eval(root, *maps, "--split", "train") == 2
+    assert "unknown split 'train' of mosd; there are: test" in capsys.readouterr().err
+
+
 def test_unknown_data_set_lists_what_exists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,10 +52,15 @@ class Scenes:
         return (self[index] for index in range(len(self)))
 
 
-def run(predict, out: Path) -> dict:
+def run(predict, out: Path, scenes: Scenes | None = None) -> dict:
     config = {"dataset": "scenes", "root": "<nowhere>", "group": {"key": 1}}
     return evaluate(
-        Scenes(), predict, out, subject={"model": "a&b"}, config=config, bootstrap=BOOTSTRAP
+        scenes or Scenes(),
+        predict,
+        out,
+        subject={"model": "a&b"},
+        config=config,
+        bootstrap=BOOTSTRAP,
     )
 
 
@@ -159,6 +164,26 @@ def test_label_maps_from_files(tmp_path: Path) -> None:
     (folder / "third.png").unlink()
     with pytest.raises(DatasetError, match="no label map named third"):
         predict_from_files(folder, Scenes.names)
+
+
+class NestedScenes(Scenes):
+    names = ["table/top/1", "table/2", "3"]
+
+
+def test_names_with_folders_are_found_and_written_in_folders(tmp_path: Path) -> None:
+    maps, out = tmp_path / "maps", tmp_path / "out"
+    scenes = NestedScenes()
+    for sample in scenes:
+        write_png(maps / f"{sample.name}.png", sample.labels)
+    metrics = run(predict_from_files(maps, scenes.names), out, scenes)
+    assert metrics["mean"]["overlap_f"] == 100
+    written = read_labels(out / "labels" / "table" / "top" / "1.png")
+    np.testing.assert_array_equal(written, scenes[0].labels)
+    assert (out / "overlays" / "table" / "2.jpg").is_file()
+    assert "table/top/1" in (out / "report.html").read_text()
+    (maps / "table" / "2.png").unlink()
+    with pytest.raises(DatasetError, match="no label map named table/2"):
+        predict_from_files(maps, scenes.names)
 
 
 def test_pipeline_scores_and_errors_carry_the_name() -> None:
