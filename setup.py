@@ -10,7 +10,8 @@ SHARE = f"share/{NAME}"
 SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".yaml"}
 
 TORCH = ["torch>=2.1", "torchvision>=0.16", "segment-anything>=1.0", "safetensors>=0.4"]
-SIMULATION = ["mujoco>=3.1"]
+# embreex: Embree, the ray caster behind Open3D too, in 15 MB; trimesh reads users' meshes.
+SIMULATION = ["mujoco>=3.1", "embreex>=4.4", "trimesh>=4.0"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
 # rmw-fastrtps-cpp and fastrtps are named because rclpy's wheel does not ask for a middleware.
 ROS = [

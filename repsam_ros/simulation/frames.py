@@ -7,11 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from repsam_ros.datasets import Sample
-from repsam_ros.simulation.pool import render_one
-from repsam_ros.simulation.rendering import Pictures, Renderer, RenderSettings, expose
+from repsam_ros.simulation.rendering import FastRenderer, Pictures, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensorSettings
-from repsam_ros.simulation.views import ViewSettings
+from repsam_ros.simulation.views import CameraRig, ViewSettings, draw_view
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.
@@ -20,7 +19,7 @@ FIRST_SCENE = 10_000_000
 MIN_VISIBLE_SHARE = 0.0008
 # A camera that a person would set up over a table.
 DESK = ViewSettings(
-    glass_scene_share=0.0, distance_m=(0.6, 0.95), elevation_deg=(35.0, 60.0), focal=(0.8, 0.85)
+    glass_scene_share=0.0, rigs={"stand": CameraRig((0.6, 0.95), (35.0, 60.0), (0.8, 0.85))}
 )
 CALM = SensorSettings(axial_scale=(0.6, 1.0), lateral_px=(0.4, 0.9), speckle_holes=1.0)
 
@@ -47,7 +46,7 @@ def render_frames(seed: int, count: int, width: int, height: int) -> Iterator[Sa
 
     The same seed gives the same frames. Scenes with fewer than three objects are passed over.
     """
-    renderer = Renderer(RenderSettings())
+    renderer = FastRenderer()
     scene_seed = FIRST_SCENE + 1000 * seed
     for index in range(count):
         scene = settle_scene(scene_seed)
@@ -55,9 +54,7 @@ def render_frames(seed: int, count: int, width: int, height: int) -> Iterator[Sa
             scene_seed += 1
             scene = settle_scene(scene_seed)
         size = (height, width)
-        rendered = render_one(
-            renderer, scene, (scene_seed, 2), DESK, size, RenderSettings().textures
-        )
+        rendered = renderer.render([draw_view(scene, (scene_seed, 2), DESK, size)])
         pictures = expose(rendered, CALM, scene_seed)
         yield to_sample(f"scene{index:03d}", pictures)
         scene_seed += 1

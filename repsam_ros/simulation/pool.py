@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.rendering import Rendered, Renderer, RenderSettings, to_tensors
-from repsam_ros.simulation.scenes import Scene, load_scenes
+from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings
+from repsam_ros.simulation.scenes import load_scenes
 from repsam_ros.simulation.sensor import SensedScene
 from repsam_ros.simulation.views import ViewSettings, draw_view
 
@@ -52,7 +52,7 @@ class PoolSettings:
     pictures: int = 6000
     seed: int = 1
     processes: int = 2
-    layout: ViewSettings = field(default_factory=ViewSettings)
+    views: ViewSettings = field(default_factory=ViewSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
 
 
@@ -93,26 +93,12 @@ def unpack(records: NDArray[np.void], intrinsics: NDArray[np.float32]) -> Render
     return Rendered(color, sight, ids, torch.from_numpy(intrinsics))
 
 
-def render_one(
-    renderer: Renderer,
-    scene: Scene,
-    seed: tuple[int, ...],
-    settings: ViewSettings,
-    size: tuple[int, int],
-    textures: int,
-) -> Rendered:
-    """One picture of a scene, as a batch of one."""
-    height, width = size
-    layout = draw_view(scene, seed, settings, textures, width, height)
-    return renderer.render(to_tensors([layout]), size)
-
-
 def _render_shard(
     number: int, folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int]
 ) -> None:
     torch.set_num_threads(1)
     scenes = load_scenes(scenes_path)
-    renderer = Renderer(settings.render)
+    renderer = FastRenderer(settings.render)
     first = number * SHARD
     count = min(SHARD, settings.pictures - first)
     records = np.zeros((count, *size), PIXEL)
@@ -120,9 +106,7 @@ def _render_shard(
     for row in range(count):
         seed = (settings.seed, first + row)
         scene = scenes[int(np.random.default_rng([*seed, 1]).integers(len(scenes)))]
-        rendered = render_one(
-            renderer, scene, seed, settings.layout, size, settings.render.textures
-        )
+        rendered = renderer.render([draw_view(scene, seed, settings.views, size)])
         records[row], intrinsics[row] = _pack(rendered), rendered.intrinsics[0].numpy()
     for name, array in (("intrinsics", intrinsics), ("pixels", records)):
         with atomic_path(folder / f"{name}-{number:05d}.npy") as temporary:

@@ -1,9 +1,10 @@
-"""Pictures of settled scenes: colour, true and sensed depth, instance ids."""
+"""Pictures of settled scenes: colour, true and sensed depth, normals, instance ids."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,17 +12,43 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from repsam_ros.errors import BackendError
+from repsam_ros.simulation.embree import EmbreeScene, view_triangles
 from repsam_ros.simulation.raycast import (
     FAR_M,
-    KINDS,
+    Hits,
     SurfacePoints,
     Surfaces,
     cast,
     surface_points,
+    unit,
 )
 from repsam_ros.simulation.sensor import SensedScene, SensorSettings, sense
 from repsam_ros.simulation.textures import TEXTURE_PX, texture_atlas
-from repsam_ros.simulation.views import MAX_OBJECTS
+from repsam_ros.simulation.views import (
+    AMBIENT,
+    CAPACITY,
+    DROPOUT,
+    FILL,
+    FILL_STRENGTH,
+    GLASS,
+    GLOSS,
+    LAMP,
+    LAMP_COLOR,
+    LAMP_STRENGTH,
+    MAX_OBJECTS,
+    MESH,
+    PROJECTOR,
+    SCALE,
+    SHININESS,
+    SKY,
+    TABLE,
+    TEXTURE,
+    TINT,
+    TINT_SHARE,
+    UNUSED_Z_M,
+    View,
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +60,15 @@ class Rendered:
         sight: What the depth sensor looks at.
         ids: int64, visible instance ids, 0 = background.
         intrinsics: (B, 4) fx fy cx cy.
+        normals: (B, 3, H, W) unit, camera optical frame, of the first surface; 0 = nothing hit.
+            None where they were not kept.
     """
 
     color: Tensor
     sight: SensedScene
     ids: Tensor
     intrinsics: Tensor
+    normals: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -66,127 +96,199 @@ class RenderSettings:
     texture_seed: int = 7
 
 
+class Renderer(Protocol):
+    """Turns views of one size into pictures."""
+
+    @property
+    def name(self) -> str: ...
+
+    def render(self, views: Sequence[View]) -> Rendered:
+        """Pictures of ``views``, in their order."""
+
+
+Cast = Callable[[Tensor, Tensor, bool], Hits]
+
+
 def _material(materials: Tensor, owner: Tensor) -> Tensor:
     """(B, N, 10) material rows of (B, N) owners."""
     return materials.gather(1, owner[:, :, None].expand(-1, -1, materials.shape[2]))
 
 
-class Renderer:
-    """Renders batches of :func:`repsam_ros.simulation.views.draw_view`."""
+def _caster_on_gpu(surfaces: Surfaces, materials: Tensor) -> Cast:
+    """Casts a batch against analytic surfaces; the last argument lets rays through glass."""
+    if bool((surfaces.pose[MESH][:, :, 11] < 0.5 * UNUSED_Z_M).any()):
+        raise BackendError("triangle meshes are rendered on the CPU only")
+    everything = tuple(torch.ones_like(owner, dtype=torch.bool) for owner in surfaces.owner)
+    opaque = tuple(materials[..., GLASS].gather(1, owner) < 0.5 for owner in surfaces.owner)
 
-    def __init__(self, settings: RenderSettings) -> None:
-        atlas = texture_atlas(settings.texture_seed, settings.textures)
-        self._atlas = torch.from_numpy(atlas).reshape(-1, 3)
+    def run(origin: Tensor, direction: Tensor, through_glass: bool) -> Hits:
+        return cast(origin, direction, surfaces, opaque if through_glass else everything)
+
+    return run
+
+
+def _caster_on_cpu(view: View) -> Cast:
+    corners, rows, owners = view_triangles(view)
+    everything = EmbreeScene(corners, rows)
+    opaque = view.arrays["materials"][owners, GLASS] < 0.5
+    solid = everything if opaque.all() else EmbreeScene(corners[opaque], rows[opaque])
+
+    def run(origin: Tensor, direction: Tensor, through_glass: bool) -> Hits:
+        return (solid if through_glass else everything).hits(origin, direction)
+
+    return run
+
+
+def camera_rays(pose: Tensor, intrinsics: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Origins and directions (B, 3, H * W), world; the distance of a hit is its depth."""
+    height, width = size
+    fx, fy, cx, cy = (intrinsics[:, i, None] for i in range(4))
+    v, u = torch.meshgrid(
+        torch.arange(height, device=pose.device),
+        torch.arange(width, device=pose.device),
+        indexing="ij",
+    )
+    u, v = u.reshape(1, -1), v.reshape(1, -1)
+    rays = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u - cx)], 1)
+    # Not a matrix product: its rounding depends on the number of threads and on TF32.
+    direction = sum(pose[:, :, i : i + 1] * rays[:, i : i + 1] for i in range(3))
+    assert isinstance(direction, Tensor)
+    origin = pose[:, :, 3:].expand(-1, -1, direction.shape[2]).contiguous()
+    return origin, direction
+
+
+class FastRenderer:
+    """Exact geometry and cheap shading: Embree on the CPU, analytic ray casting on a GPU."""
+
+    name = "fast"
+
+    def __init__(
+        self,
+        settings: RenderSettings | None = None,
+        device: str | torch.device = "cpu",
+        atlas: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """``atlas`` (count, 128, 128, 3) replaces the textures that ``settings`` would give."""
+        settings = settings or RenderSettings()
+        if atlas is None:
+            atlas = texture_atlas(settings.texture_seed, settings.textures)
+        self.device = torch.device(device)
+        self._atlas = torch.from_numpy(atlas).reshape(-1, 3).to(self.device)
 
     @torch.no_grad()
-    def render(self, batch: dict[str, Tensor], size: tuple[int, int]) -> Rendered:
-        """Renders B pictures of (height, width) ``size``."""
-        height, width = size
-        surfaces = Surfaces(
-            tuple(batch[f"pose_{kind}"] for kind in KINDS),
-            tuple(batch[f"size_{kind}"] for kind in KINDS),
-            tuple(batch[f"owner_{kind}"] for kind in KINDS),
-        )
-        materials, light = batch["materials"], batch["light"]
+    def render(self, views: Sequence[View]) -> Rendered:
+        """Pictures of ``views``, all of one size.
+
+        Raises:
+            BackendError: embreex is missing, or a view with meshes should go to the GPU.
+        """
+        if self.device.type != "cpu":
+            arrays = stack_views(views)
+            on_device = {name: value.to(self.device) for name, value in arrays.items()}
+            return self.render_arrays(on_device, views[0].size)
+        return _joined([self._render(stack_views([v]), v.size, _caster_on_cpu(v)) for v in views])
+
+    @torch.no_grad()
+    def render_arrays(self, batch: dict[str, Tensor], size: tuple[int, int]) -> Rendered:
+        """Renders stacked :attr:`View.arrays` on their device by analytic ray casting."""
+        caster = _caster_on_gpu(_surfaces(batch), batch["materials"])
+        return self._render(batch, size, caster)
+
+    def _render(self, batch: dict[str, Tensor], size: tuple[int, int], run: Cast) -> Rendered:
+        surfaces, materials, light = _surfaces(batch), batch["materials"], batch["light"]
         pose = batch["camera"].reshape(-1, 3, 4)
-        count = pose.shape[0]
-        fx, fy, cx, cy = (batch["intrinsics"][:, i, None] for i in range(4))
-        v, u = torch.meshgrid(
-            torch.arange(height),
-            torch.arange(width),
-            indexing="ij",
-        )
-        u, v = u.reshape(1, -1), v.reshape(1, -1)
-        rays = torch.stack([(u - cx) / fx, (v - cy) / fy, torch.ones_like(u - cx)], 1)
-        direction = pose[:, :, :3] @ rays
-        origin = pose[:, :, 3:].expand(-1, -1, direction.shape[2]).contiguous()
-        everything = tuple(torch.ones_like(owner, dtype=torch.bool) for owner in surfaces.owner)
-        opaque = tuple(materials[..., 8].gather(1, owner) < 0.5 for owner in surfaces.owner)
-        first = cast(origin, direction, surfaces, everything)
-        has_glass = any(bool((~part).any()) for part in opaque)
-        behind = cast(origin, direction, surfaces, opaque) if has_glass else first
+        origin, direction = camera_rays(pose, batch["intrinsics"], size)
+        first = run(origin, direction, False)
+        has_glass = bool((materials[..., GLASS] > 0.5).any())
+        behind = run(origin, direction, True) if has_glass else first
         seen = surface_points(origin, direction, first, surfaces)
-        through = surface_points(origin, direction, behind, surfaces)
-        color, incidence = self._shade(origin, direction, seen, through, surfaces, opaque, batch)
+        through = surface_points(origin, direction, behind, surfaces) if has_glass else seen
+        color, incidence = self._shade(direction, seen, through, run, batch)
         hit = first.distance < FAR_M
-        sky = light[:, 12:15, None]
-        color = torch.where(hit[:, None], color, sky)
+        color = torch.where(hit[:, None], color, light[:, SKY : SKY + 3, None])
         seen_material = _material(materials, seen.owner)
-        glass = (seen_material[..., 8] > 0.5) & hit
         # The projector sits beside the camera; what it does not reach has no depth.
-        side = torch.where(light[:, 15] < 0.8, -1.0, 1.0) * (0.03 + 0.05 * light[:, 14])
+        draw = light[:, PROJECTOR]
+        side = torch.where(draw < 0.8, -1.0, 1.0) * (0.03 + 0.05 * light[:, PROJECTOR - 1])
         projector = origin + pose[:, :, :1] * side[:, None, None]
-        to_projector = projector - through.point
-        lit = cast(through.point + 1e-3 * through.normal, to_projector, surfaces, opaque)
-        image = (count, height, width)
-        depth = torch.where(hit, first.distance, 0.0).reshape(image)
-        through_depth = torch.where(behind.distance < FAR_M, behind.distance, 0.0).reshape(image)
-        on_table = (seen.owner <= MAX_OBJECTS) & hit
+        lit = run(through.point + 1e-3 * through.normal, projector - through.point, True)
+        image = (len(pose), *size)
+        is_object = (seen.owner < MAX_OBJECTS) & hit
         sight = SensedScene(
-            depth_m=depth,
-            through_m=through_depth,
+            depth_m=torch.where(hit, first.distance, 0.0).reshape(image),
+            through_m=torch.where(behind.distance < FAR_M, behind.distance, 0.0).reshape(image),
             incidence_rad=incidence.reshape(image),
             shadowed=(lit.distance < 1).reshape(image),
-            glass=glass.reshape(image),
-            dropout=seen_material[..., 9].reshape(image),
-            on_table=on_table.reshape(image),
+            glass=((seen_material[..., GLASS] > 0.5) & hit).reshape(image),
+            dropout=seen_material[..., DROPOUT].reshape(image),
+            on_table=((seen.owner <= TABLE) & hit).reshape(image),
         )
-        is_object = (seen.owner < MAX_OBJECTS) & hit
-        ids = torch.where(is_object, seen.owner + 1, 0).reshape(image)
-        color = color.reshape(count, 3, height, width).clamp(0, 1)
-        return Rendered(color, sight, ids, batch["intrinsics"])
+        rotation = pose[:, :, :3]
+        normals = sum(rotation[:, i, :, None] * seen.normal[:, i : i + 1] for i in range(3))
+        normals = torch.where(hit[:, None], normals, 0.0)
+        return Rendered(
+            color.clamp(0, 1).reshape(image[0], 3, *size),
+            sight,
+            torch.where(is_object, seen.owner + 1, 0).reshape(image),
+            batch["intrinsics"],
+            normals.reshape(image[0], 3, *size),
+        )
 
     def _shade(
         self,
-        origin: Tensor,
         direction: Tensor,
         seen: SurfacePoints,
         through: SurfacePoints,
-        surfaces: Surfaces,
-        opaque: tuple[Tensor, ...],
+        run: Cast,
         batch: dict[str, Tensor],
     ) -> tuple[Tensor, Tensor]:
         """(B, 3, N) colour and (B, N) incidence angle of what is seen."""
         materials, light = batch["materials"], batch["light"]
-        lamp = light[:, :3, None]
-        to_lamp = lamp - through.point
-        blocked = cast(through.point + 1e-3 * through.normal, to_lamp, surfaces, opaque)
+        to_lamp = light[:, LAMP : LAMP + 3, None] - through.point
+        blocked = run(through.point + 1e-3 * through.normal, to_lamp, True)
         shadow = (blocked.distance < 1).to(to_lamp.dtype)
         base = self._albedo(through, materials)
-        main = F.normalize(to_lamp, dim=1)
+        main = unit(to_lamp)
         diffuse = (main * through.normal).sum(1).clamp(min=0) * (1 - 0.85 * shadow)
-        fill = (light[:, 3:6, None] * through.normal).sum(1).clamp(min=0)
-        strength = light[:, 6, None] + light[:, 7, None] * diffuse + light[:, 8, None] * fill
-        view = -F.normalize(direction, dim=1)
-        color = base * strength[:, None] * light[:, 9:12, None]
-        gloss = self._highlight(through, view, main, _material(materials, through.owner))
+        fill = (light[:, FILL : FILL + 3, None] * through.normal).sum(1).clamp(min=0)
+        strength = light[:, AMBIENT, None] + light[:, LAMP_STRENGTH, None] * diffuse
+        strength = strength + light[:, FILL_STRENGTH, None] * fill
+        view = -unit(direction)
+        color = base * strength[:, None] * light[:, LAMP_COLOR : LAMP_COLOR + 3, None]
+        lamp_on = (light[:, LAMP_STRENGTH, None] > 0).to(shadow.dtype)
+        gloss = self._highlight(through, view, main, _material(materials, through.owner)) * lamp_on
         color = color + (gloss * (1 - shadow))[:, None]
-        # Glass: the background through a tint, brighter towards the rim, with highlights.
-        seen_material = _material(materials, seen.owner)
         facing = (view * seen.normal).sum(1).clamp(0, 1)
+        seen_material = _material(materials, seen.owner)
+        is_glass = seen_material[..., GLASS] > 0.5
+        if not bool(is_glass.any()):
+            return color, torch.acos(facing)
+        # Glass: the background through a tint, brighter towards the rim, with highlights.
         rim = (0.06 + 0.7 * (1 - facing) ** 3)[:, None]
-        tint = 0.75 + 0.25 * seen_material[..., 2:5].transpose(1, 2)
-        glow = 0.5 * light[:, 12:15, None] + 0.5
+        tint = 0.75 + 0.25 * seen_material[..., TINT : TINT + 3].transpose(1, 2)
+        glow = 0.5 * light[:, SKY : SKY + 3, None] + 0.5
         glassy = color * tint * (1 - rim) + rim * glow
-        glassy = glassy + self._highlight(seen, view, main, seen_material)[:, None]
-        is_glass = (seen_material[..., 8] > 0.5)[:, None]
-        return torch.where(is_glass, glassy, color), torch.acos(facing)
+        glassy = glassy + (self._highlight(seen, view, main, seen_material) * lamp_on)[:, None]
+        return torch.where(is_glass[:, None], glassy, color), torch.acos(facing)
 
     def _highlight(self, at: SurfacePoints, view: Tensor, main: Tensor, material: Tensor) -> Tensor:
-        half = F.normalize(view + main, dim=1)
-        return material[..., 6] * (half * at.normal).sum(1).clamp(min=1e-4) ** material[..., 7]
+        half = unit(view + main)
+        shine = (half * at.normal).sum(1).clamp(min=1e-4) ** material[..., SHININESS]
+        highlight: Tensor = material[..., GLOSS] * shine
+        return highlight
 
     def _albedo(self, at: SurfacePoints, materials: Tensor) -> Tensor:
         material = _material(materials, at.owner)
-        scale = material[..., 1][:, None]
+        scale = material[..., SCALE][:, None]
         stretched = scale <= 0
         uv = torch.where(
             stretched, at.uv / at.span.clamp(min=1e-4) + 0.5, at.uv / scale.clamp(min=1e-3)
         )
         texel = ((uv - uv.floor()) * TEXTURE_PX).long().clamp(0, TEXTURE_PX - 1)
-        row = material[..., 0].long() * TEXTURE_PX**2 + texel[:, 1] * TEXTURE_PX + texel[:, 0]
+        row = material[..., TEXTURE].long() * TEXTURE_PX**2 + texel[:, 1] * TEXTURE_PX + texel[:, 0]
         texture = self._atlas[row].permute(0, 2, 1).to(torch.float32) / 255
-        tint, share = material[..., 2:5].transpose(1, 2), material[..., 5][:, None]
+        tint = material[..., TINT : TINT + 3].transpose(1, 2)
+        share = material[..., TINT_SHARE][:, None]
         return texture * (1 - share) + tint * share
 
 
@@ -216,6 +318,50 @@ def _camera_effects(color: Tensor, draw: torch.Generator) -> Tensor:
     return (color + uniform(0.0, 0.035) * grain).clamp(0, 1)
 
 
-def to_tensors(items: list[dict[str, NDArray[Any]]]) -> dict[str, Tensor]:
-    """Stacks layouts into a batch."""
-    return {key: torch.from_numpy(np.stack([item[key] for item in items])) for key in items[0]}
+def stack_views(views: Sequence[View]) -> dict[str, Tensor]:
+    """The arrays of views as a batch."""
+    return {
+        name: torch.from_numpy(np.stack([view.arrays[name] for view in views]))
+        for name in views[0].arrays
+    }
+
+
+def amodal_masks(view: View) -> NDArray[np.bool_]:
+    """(N, H, W) full extent of each object of the scene, as if it stood alone.
+
+    Raises:
+        BackendError: embreex is not installed.
+    """
+    batch = stack_views([view])
+    corners, rows, owners = view_triangles(view)
+    pose = batch["camera"].reshape(1, 3, 4)
+    origin, direction = camera_rays(pose, batch["intrinsics"], view.size)
+    masks = np.zeros((len(view.slots), *view.size), bool)
+    for index, slot in enumerate(view.slots):
+        mine = owners == slot
+        hits = EmbreeScene(corners[mine], rows[mine]).hits(origin, direction)
+        masks[index] = (hits.distance[0] < FAR_M).reshape(view.size).numpy()
+    return masks
+
+
+def _surfaces(batch: dict[str, Tensor]) -> Surfaces:
+    return Surfaces(
+        tuple(batch[f"pose_{kind}"] for kind in CAPACITY),
+        tuple(batch[f"size_{kind}"] for kind in CAPACITY),
+        tuple(batch[f"owner_{kind}"] for kind in CAPACITY),
+    )
+
+
+def _joined(parts: Sequence[Rendered]) -> Rendered:
+    """One batch of all ``parts``."""
+
+    def join(name: str) -> Tensor:
+        return torch.cat([getattr(part, name) for part in parts])
+
+    sight = SensedScene(
+        **{
+            name: torch.cat([getattr(part.sight, name) for part in parts])
+            for name in vars(parts[0].sight)
+        }
+    )
+    return Rendered(join("color"), sight, join("ids"), join("intrinsics"), join("normals"))

@@ -1,27 +1,72 @@
-"""From a settled scene to flat arrays that the ray caster takes: surfaces, materials, camera.
+"""Views: everything that one picture of a settled scene shows, as flat arrays.
 
-Everything that may differ between two pictures of the same settled scene is drawn here from one
-seeded generator: camera, table, room, materials, light, which objects are glass.
+What may differ between two pictures of the same settled scene is drawn here from one seeded
+generator: camera, table, room, materials, light, which objects are glass.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING, Surface
+from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING, SimObject, Surface
 from repsam_ros.simulation.scenes import Scene, bin_walls
 
 Vector = NDArray[np.float64]
 
+# Triangle meshes, a fifth kind beside the analytic surfaces of ``objects``.
+MESH = 4
 # Surfaces of each kind that one picture may hold; objects beyond are left out of the picture.
-CAPACITY = {BOX: 48, ELLIPSOID: 16, CONE: 64, RING: 64}
+CAPACITY = {BOX: 64, ELLIPSOID: 24, CONE: 96, RING: 96, MESH: 20}
 MAX_OBJECTS = 20
-MATERIAL_COUNT = MAX_OBJECTS + 8  # the rest: table, floor, room, bin, clutter beyond the table
+# Unused rows lie a kilometre up, where no ray goes.
+UNUSED_Z_M = 1000.0
+# Materials of the room follow those of the objects.
+TABLE, FLOOR, WALL, CLUTTER, FIXTURE = (MAX_OBJECTS + slot for slot in (0, 1, 2, 3, 6))
+MATERIAL_COUNT = MAX_OBJECTS + 8
+# Columns of the materials.
+TEXTURE, SCALE, TINT, TINT_SHARE, GLOSS, SHININESS, GLASS, DROPOUT = 0, 1, 2, 5, 6, 7, 8, 9
+# Entries of the light.
+LAMP, FILL, AMBIENT, LAMP_STRENGTH, FILL_STRENGTH = 0, 3, 6, 7, 8
+LAMP_COLOR, SKY, PROJECTOR = 9, 12, 15
+
+
+@dataclass(frozen=True)
+class CameraRig:
+    """How a camera is mounted.
+
+    Attributes:
+        distance_m: From the scene's centre.
+        elevation_deg: Over the table.
+        focal: Focal length over image width.
+        share: How often, relative to the other rigs.
+    """
+
+    distance_m: tuple[float, float]
+    elevation_deg: tuple[float, float]
+    focal: tuple[float, float] = (0.68, 1.1)
+    share: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("distance_m", "elevation_deg", "focal"):
+            low, high = getattr(self, name)
+            if not 0 < low <= high:
+                raise ConfigError(f"{name}: expected 0 < low <= high, got {low}, {high}")
+        if self.elevation_deg[1] >= 90:
+            raise ConfigError("elevation_deg: must stay below 90")
+
+
+def _default_rigs() -> dict[str, CameraRig]:
+    return {
+        "stand": CameraRig((0.6, 1.3), (18.0, 60.0), share=2.0),
+        "overhead": CameraRig((0.6, 1.3), (55.0, 87.0)),
+        "wrist": CameraRig((0.35, 0.7), (25.0, 85.0)),
+    }
 
 
 @dataclass(frozen=True)
@@ -29,21 +74,63 @@ class ViewSettings:
     """Ranges from which pictures of a scene are drawn.
 
     Attributes:
-        glass_share: Probability that an object is made of glass, in scenes that have any.
-        glass_scene_share: Share of scenes with glass.
-        distance_m: Camera distance from the scene's centre.
-        elevation_deg: Camera elevation over the table.
-        focal: Focal length over image width.
+        glass_share: Probability that a vessel is made of glass, in pictures that have any; other
+            objects are a fifth as often.
+        glass_scene_share: Share of pictures with glass.
+        rigs: Camera mounts by name.
+        textures: Number of textures to choose from.
     """
 
     glass_share: float = 0.5
     glass_scene_share: float = 0.12
-    distance_m: tuple[float, float] = (0.45, 1.3)
-    elevation_deg: tuple[float, float] = (18.0, 80.0)
-    focal: tuple[float, float] = (0.68, 1.1)
+    rigs: dict[str, CameraRig] = field(default_factory=_default_rigs)
+    textures: int = 243
+
+    def __post_init__(self) -> None:
+        for name in ("glass_share", "glass_scene_share"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must lie in 0..1, got {getattr(self, name)}")
+        if not self.rigs:
+            raise ConfigError("rigs: at least one camera rig is needed")
 
 
-def _material(rng: np.random.Generator, textures: int, glass: bool) -> NDArray[np.float32]:
+@dataclass(frozen=True)
+class View:
+    """Everything that one picture shows.
+
+    Attributes:
+        scene: At rest, in the world frame.
+        slots: (N,) int64, owner number of each object of the scene, -1 = not in the picture.
+            The instance id of owner ``o`` is ``o + 1``.
+        arrays: float32 and int64 arrays of one size for all views, so that they stack:
+            ``pose_K`` (P, 12) world_from_surface, ``size_K`` (P, 4) and ``owner_K`` (P,) of each
+            surface kind K; ``materials`` (MATERIAL_COUNT, 10); ``camera`` (12,)
+            world_from_camera, optical frame (REP-103); ``intrinsics`` (4,) fx fy cx cy;
+            ``light`` (16,).
+        size: (height, width).
+        rig: Name of the camera rig.
+    """
+
+    scene: Scene
+    slots: NDArray[np.int64]
+    arrays: dict[str, NDArray[Any]]
+    size: tuple[int, int]
+    rig: str
+
+    @property
+    def world_from_camera(self) -> NDArray[np.float32]:
+        """(3, 4) pose of the optical frame."""
+        pose: NDArray[np.float32] = self.arrays["camera"].reshape(3, 4)
+        return pose
+
+    def object_in(self, slot: int) -> SimObject:
+        """The object that owns ``slot``."""
+        return self.scene.objects[int(np.flatnonzero(self.slots == slot)[0])]
+
+
+def _material(
+    rng: np.random.Generator, textures: int, glass: bool, is_room: bool
+) -> NDArray[np.float32]:
     """texture, scale m (0: stretched over a face), tint rgb, tint share, gloss, shininess, glass,
     dropout of the depth sensor."""
     stretched = rng.random() < 0.55
@@ -51,7 +138,10 @@ def _material(rng: np.random.Generator, textures: int, glass: bool) -> NDArray[n
     # Most things in a room are pale or grey; few are strongly coloured.
     grey, saturation = rng.uniform(0.08, 1.0), rng.random() ** 2
     tint = grey + saturation * (rng.uniform(0.03, 1.0, 3) - grey)
-    tinted = 1.0 if rng.random() < 0.3 else rng.uniform(0, 0.5)
+    # Tables, floors and walls are calmer than packages.
+    tinted = rng.uniform(0.3, 1.0) if is_room else rng.uniform(0, 0.5)
+    if rng.random() < 0.3:
+        tinted = 1.0
     gloss = rng.uniform(0, 0.6) ** 2
     dropout = rng.uniform(0.1, 0.7) if rng.random() < 0.06 else 0.0
     return np.array(
@@ -70,7 +160,7 @@ def _material(rng: np.random.Generator, textures: int, glass: bool) -> NDArray[n
 
 
 def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
-    """Table, floor, walls and clutter beyond the table, as (material slot, surface)."""
+    """Table, floor, walls and clutter beyond the table, as (owner, surface)."""
     table_half = rng.uniform(0.28, 0.9, 2)
     reach = np.abs(scene.positions_m[:, :2]).max() + 0.05
     table_half = np.maximum(table_half, reach)
@@ -80,38 +170,42 @@ def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
         pose = np.column_stack([turn, turn @ centre])
         return Surface(BOX, (*half, 0.0), pose)
 
-    surfaces = [(0, box(np.array([*table_half, 0.015]), np.array([0, 0, -0.015]), yaw))]
+    surfaces = [(TABLE, box(np.array([*table_half, 0.015]), np.array([0, 0, -0.015]), yaw))]
     floor = np.eye(4)[:3]
     floor[2, 3] = -rng.uniform(0.3, 0.9)
-    surfaces.append((1, Surface(RING, (0.0, 8.0, 0.0, 0.0), floor)))
+    surfaces.append((FLOOR, Surface(RING, (0.0, 8.0, 0.0, 0.0), floor)))
     for _ in range(int(rng.integers(0, 3))):
         side = rng.integers(2)
         centre = np.zeros(3)
         centre[side] = rng.choice([-1, 1]) * (table_half[side] + rng.uniform(0.02, 1.5))
         half = np.array([3.0, 3.0, 2.5])
         half[side] = 0.01
-        surfaces.append((2, box(half, centre, yaw)))
+        surfaces.append((WALL, box(half, centre, yaw)))
     for _ in range(int(rng.integers(0, 6))):
         half = rng.uniform(0.03, 0.4, 3)
         side = rng.integers(2)
         centre = np.array([*rng.uniform(-1.5, 1.5, 2), floor[2, 3] + half[2]])
         sign = rng.choice([-1, 1])
         centre[side] = sign * (table_half[side] + half[side] * 1.5 + rng.uniform(0.02, 0.8))
-        surfaces.append((3 + int(rng.integers(3)), box(half, centre, yaw)))
+        surfaces.append((CLUTTER + int(rng.integers(3)), box(half, centre, yaw)))
     if scene.bin_m[2] > 0:
         for wall_half, wall_centre in bin_walls(scene.bin_m):
-            surfaces.append((6, box(np.array(wall_half), np.array(wall_centre), np.eye(3))))
+            surfaces.append((FIXTURE, box(np.array(wall_half), np.array(wall_centre), np.eye(3))))
     return surfaces
 
 
 def _camera(
-    rng: np.random.Generator, scene: Scene, settings: ViewSettings, width: int, height: int
+    rng: np.random.Generator, scene: Scene, rig: CameraRig, size: tuple[int, int]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(3, 4) world_from_camera (optical frame, REP-103) and (fx, fy, cx, cy)."""
+    height, width = size
     target = scene.positions_m.mean(axis=0) + rng.normal(0, 0.04, 3)
-    distance = np.exp(rng.uniform(*np.log(settings.distance_m)))
-    elevation = np.deg2rad(rng.uniform(*settings.elevation_deg))
+    distance = np.exp(rng.uniform(*np.log(rig.distance_m)))
+    elevation = np.deg2rad(rng.uniform(*rig.elevation_deg))
     azimuth = rng.uniform(0, 2 * np.pi)
+    if scene.kind == "shelf":  # open towards -y only
+        azimuth = -0.5 * np.pi + rng.uniform(-0.6, 0.6)
+        elevation = np.deg2rad(rng.uniform(2, 35))
     offset = np.array(
         [
             np.cos(elevation) * np.cos(azimuth),
@@ -128,90 +222,111 @@ def _camera(
     down = np.cross(forward, right)
     roll = rng.uniform(-np.pi, np.pi) if rng.random() < 0.08 else rng.normal(0, 0.06)
     rotation = np.column_stack([right, down, forward]) @ Rotation.from_euler("z", roll).as_matrix()
-    focal = width * np.exp(rng.uniform(*np.log(settings.focal)))
+    focal = width * np.exp(rng.uniform(*np.log(rig.focal)))
     shift = rng.normal(0, 0.04, 2) * width
     intrinsics = np.array([focal, focal, 0.5 * width + shift[0], 0.5 * height + shift[1]])
     return np.column_stack([rotation, position]), intrinsics
 
 
-def draw_view(
-    scene: Scene,
-    seed: tuple[int, ...],
-    settings: ViewSettings,
-    textures: int,
-    width: int,
-    height: int,
-) -> dict[str, NDArray[Any]]:
-    """Arrays of one picture of ``scene``, padded to ``CAPACITY`` so that they stack into batches.
+class _Placed:
+    """Surfaces of a view by kind, up to what a picture may hold."""
 
-    Returns:
-        ``pose_K`` (P, 12), ``size_K`` (P, 4) and ``owner_K`` (P,) of each surface kind K, in the
-        world frame; ``materials`` (MATERIAL_COUNT, 10); ``camera`` (12,); ``intrinsics`` (4,);
-        ``light`` (16,). Owner ``o`` < MAX_OBJECTS is object ``o``, with id ``o + 1``.
-    """
-    rng = np.random.default_rng(seed)
-    with_glass = rng.random() < settings.glass_scene_share
-    placed: dict[int, list[tuple[Vector, tuple[float, ...], int]]] = {kind: [] for kind in CAPACITY}
+    def __init__(self) -> None:
+        self._rows: dict[int, list[tuple[Vector, tuple[float, ...], int]]] = {
+            kind: [] for kind in CAPACITY
+        }
 
-    def add(owner: int, surfaces: list[Surface], world: Vector) -> None:
+    def add(self, owner: int, surfaces: list[Surface], world: Vector) -> bool:
+        """Adds all surfaces of one owner, or none if there is no room for them."""
+        for kind, capacity in CAPACITY.items():
+            if len(self._rows[kind]) + sum(s.kind == kind for s in surfaces) > capacity:
+                return False
         for surface in surfaces:
             rotation = world[:, :3] @ surface.pose[:, :3]
             translation = world[:, :3] @ surface.pose[:, 3] + world[:, 3]
             pose = np.column_stack([rotation, translation])
-            placed[surface.kind].append((pose, surface.size, owner))
+            self._rows[surface.kind].append((pose, surface.size, owner))
+        return True
 
-    for slot, surface in _room(rng, scene):
-        add(MAX_OBJECTS + slot, [surface], np.eye(4)[:3])
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        result: dict[str, NDArray[Any]] = {}
+        for kind, capacity in CAPACITY.items():
+            pose = np.zeros((capacity, 3, 4), np.float32)
+            pose[:] = np.eye(4)[:3]
+            pose[:, 2, 3] = UNUSED_Z_M
+            size = np.full((capacity, 4), 1e-4, np.float32)
+            owner = np.full(capacity, MAX_OBJECTS, np.int64)
+            for row, (surface_pose, surface_size, surface_owner) in enumerate(self._rows[kind]):
+                pose[row], size[row], owner[row] = surface_pose, surface_size, surface_owner
+            result[f"pose_{kind}"] = pose.reshape(capacity, 12)
+            result[f"size_{kind}"], result[f"owner_{kind}"] = size, owner
+        return result
+
+
+def _object_surfaces(item: SimObject) -> list[Surface]:
+    if getattr(item, "mesh", None) is None:
+        return item.surfaces()
+    half = item.half_extents()
+    return [Surface(MESH, (float(half[0]), float(half[1]), float(half[2]), 0.0))]
+
+
+def draw_view(
+    scene: Scene, seed: tuple[int, ...], settings: ViewSettings, size: tuple[int, int]
+) -> View:
+    """One view of ``scene`` of (height, width) ``size``; the same seed gives the same view."""
+    rng = np.random.default_rng(seed)
+    with_glass = rng.random() < settings.glass_scene_share
+    placed = _Placed()
+    for owner, surface in _room(rng, scene):
+        placed.add(owner, [surface], np.eye(4)[:3])
+    # Ids say nothing about the order in which a scene was built.
     order = rng.permutation(MAX_OBJECTS)
+    slots = np.full(len(scene.objects), -1, np.int64)
     for index, item in enumerate(scene.objects[:MAX_OBJECTS]):
-        surfaces = item.surfaces()
-        counts = {kind: sum(s.kind == kind for s in surfaces) for kind in CAPACITY}
-        if any(len(placed[kind]) + counts[kind] > CAPACITY[kind] for kind in CAPACITY):
-            continue
         rotation = Rotation.from_quat(np.roll(scene.quaternions[index], -1)).as_matrix()
         world = np.column_stack([rotation, scene.positions_m[index]])
-        add(int(order[index]), surfaces, world)
-
-    result: dict[str, NDArray[Any]] = {}
-    for kind, capacity in CAPACITY.items():
-        pose = np.zeros((capacity, 3, 4), np.float32)
-        pose[:] = np.eye(4)[:3]
-        pose[:, 2, 3] = 1e3  # unused surfaces lie a kilometre up, where no ray goes
-        size = np.full((capacity, 4), 1e-4, np.float32)
-        owner = np.full(capacity, MAX_OBJECTS, np.int64)
-        for row, (surface_pose, surface_size, surface_owner) in enumerate(placed[kind]):
-            pose[row], size[row], owner[row] = surface_pose, surface_size, surface_owner
-        result[f"pose_{kind}"] = pose.reshape(capacity, 12)
-        result[f"size_{kind}"], result[f"owner_{kind}"] = size, owner
-    result["materials"] = np.stack(
+        if placed.add(int(order[index]), _object_surfaces(item), world):
+            slots[index] = order[index]
+    arrays = placed.arrays()
+    glass = np.zeros(MATERIAL_COUNT, bool)
+    for slot, item in zip(slots, scene.objects, strict=True):
+        share = settings.glass_share * (
+            1.0 if getattr(item, "is_vessel", item.family == "lathe") else 0.2
+        )
+        glass[slot] = (rng.random() < share) and with_glass and slot >= 0
+    arrays["materials"] = np.stack(
         [
-            _material(
-                rng,
-                textures,
-                with_glass and i < MAX_OBJECTS and rng.random() < settings.glass_share,
-            )
-            for i in range(MATERIAL_COUNT)
+            _material(rng, settings.textures, bool(glass[owner]), owner >= MAX_OBJECTS)
+            for owner in range(MATERIAL_COUNT)
         ]
     )
-    camera, intrinsics = _camera(rng, scene, settings, width, height)
-    result["camera"] = camera.astype(np.float32).reshape(12)
-    result["intrinsics"] = intrinsics.astype(np.float32)
+    names = list(settings.rigs)
+    shares = np.array([settings.rigs[name].share for name in names])
+    rig = names[rng.choice(len(names), p=shares / shares.sum())]
+    camera, intrinsics = _camera(rng, scene, settings.rigs[rig], size)
+    arrays["camera"] = camera.astype(np.float32).reshape(12)
+    arrays["intrinsics"] = intrinsics.astype(np.float32)
+    arrays["light"] = draw_light(rng)
+    return View(scene, slots, arrays, size, rig)
+
+
+def draw_light(rng: np.random.Generator) -> NDArray[np.float32]:
+    """(16,) a lamp, a fill light, the ambient light, the sky and the projector's side."""
     warmth = rng.normal(0, 0.12)
     position = np.array([*rng.uniform(-2, 2, 2), rng.uniform(0.8, 2.5)])
     fill = rng.normal(0, 1, 3) + np.array([0, 0, 1.0])
-    result["light"] = np.array(
+    return np.array(
         [
             *position,
             *(fill / np.linalg.norm(fill)),
             rng.uniform(0.25, 0.7),  # ambient
-            rng.uniform(0.2, 0.9),  # main
+            rng.uniform(0.2, 0.9),  # lamp
             rng.uniform(0.0, 0.4),  # fill
             1 + warmth,
             1.0,
             1 - warmth,
-            *rng.uniform(0.1, 1.0, 3),  # sky colour
+            *rng.uniform(0.1, 1.0, 3),  # sky
             rng.random(),  # side of the projector
         ],
         np.float32,
     )
-    return result
