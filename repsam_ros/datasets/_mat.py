@@ -30,11 +30,12 @@ def read_mat(path: Path, *names: str) -> list[NDArray[np.float64]]:
         raise DatasetError(f"{path}: no such file")
     try:
         content = loadmat(path, variable_names=names)
-        return [np.asarray(content[name], np.float64) for name in names]
-    except KeyError as error:
-        raise DatasetError(f"{path}: no variable {error}") from error
+        values = {name: np.asarray(content[name], np.float64) for name in names if name in content}
     except _BROKEN as error:
         raise DatasetError(f"{path}: not a readable MAT file") from error
+    if missing := [name for name in names if name not in values]:
+        raise DatasetError(f"{path}: no variable {missing[0]}")
+    return list(values.values())
 
 
 def read_depth_scale(path: Path, factor: NDArray[np.float64]) -> float:
