@@ -55,6 +55,26 @@ def test_given_label_maps(root: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     assert sorted(path.stem for path in (out / "labels").iterdir()) == list(NAMES)
 
 
+def test_frames_in_folders_are_scored_against_maps_in_folders(tmp_path: Path) -> None:
+    """OCID keeps frames of equal names in many folders."""
+    sequences = ("ARID20/floor/top/seq01", "ARID20/table/bottom/seq01")
+    data, maps, out = tmp_path / "OCID-dataset", tmp_path / "maps", tmp_path / "out"
+    truth = np.ones((48, 64), np.uint16)
+    truth[10:30, 10:30] = 3
+    for sequence in sequences:
+        write_png(data / sequence / "rgb" / "a.png", np.full((48, 64, 3), 90, np.uint8))
+        write_png(data / sequence / "depth" / "a.png", np.full((48, 64), 800, np.uint16))
+        write_png(data / sequence / "label" / "a.png", truth)
+        write_png(maps / sequence / "a.png", np.where(truth == 3, 1, 0).astype(np.uint16))
+    arguments = ["--dataset", "ocid", "--root", str(tmp_path), "--split", "test"]
+    arguments += ["--labels", str(maps), "--out", str(out), "--set", "bootstrap.samples=20"]
+    assert main(["eval", *arguments]) == 0
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["n"], metrics["mean"]["overlap_f"]) == (2, 100)
+    assert all((out / "labels" / sequence / "a.png").is_file() for sequence in sequences)
+    assert f"{sequences[1]}/a," in (out / "per_image.csv").read_text()
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
