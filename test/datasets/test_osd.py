@@ -94,3 +94,16 @@ def test_wrong_size_is_named(root: Path) -> None:
     write_frame(root, "test0", np.zeros((12, 16), np.uint8))
     with pytest.raises(DatasetError, match=r"annotation/test0\.png: expected 32x24 .* got 16x12"):
         open_dataset("osd", root, "test")[0]
+
+
+def test_real_frames_in_this_layout(shared_data: Path, tmp_path: Path) -> None:
+    """The learn frames of mOSD are those of OSD, cut to the table, with other ids."""
+    folders = {"image_color": "rgb", "disparity": "depth", "annotation": "label"}
+    for folder, source in folders.items():
+        (tmp_path / folder).symlink_to(shared_data / "mosd_learn" / source)
+    dataset = open_dataset("osd", tmp_path, "learn")
+    assert dataset.names == [f"learn{k}" for k in range(45)]
+    frame = dataset[40].frame
+    assert 0.5 < np.median(frame.depth_m[frame.depth_m > 0]) < 1.5
+    camera = frame.intrinsics
+    assert (camera.fx, camera.fy, camera.cx, camera.cy) == (525, 525, 319.5, 239.5)
