@@ -1,48 +1,127 @@
-"""A procedural family of tabletop objects with exact geometry.
+"""Objects of simulated tabletop scenes: a procedural family of families, and users' meshes.
 
-An object is a family name and a vector of dimensions in metres. From these two follow its
-*surfaces* (what the ray caster sees, exact) and its *collision geometry* (what physics feels,
-approximate where MuJoCo wants convex parts). The object frame has z up and its origin at the
-centre of the bounding box.
+An object is a family name and a vector of dimensions in metres, or a mesh from a library. From
+these follow its exact *surfaces*, its closed *meshes* and its *collision geometry*. The object
+frame has z up as the object usually stands, and its origin at the centre of the bounding box.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-BOX, ELLIPSOID, CONE, RING = range(4)
+from repsam_ros.simulation import boxes, lathe, tools
+from repsam_ros.simulation.meshes import LibraryMesh, TriangleMesh
+from repsam_ros.simulation.solids import (
+    BOX,
+    CONE,
+    ELLIPSOID,
+    RING,
+    CollisionPart,
+    Solid,
+    Surface,
+)
+
+__all__ = [
+    "BOX",
+    "CONE",
+    "ELLIPSOID",
+    "FAMILIES",
+    "FAMILY_NAMES",
+    "MESH",
+    "RING",
+    "CollisionPart",
+    "Family",
+    "SimObject",
+    "Surface",
+    "mesh_object",
+    "sample_object",
+]
+
 DIMENSION_COUNT = 8
-LATHE_POINTS = 5
+MESH = "mesh"
 
 
 @dataclass(frozen=True)
-class Surface:
-    """One ray-castable surface in the object frame.
+class Family:
+    """How one family is sampled, built and put down.
 
     Attributes:
-        kind: ``BOX`` (half sizes x y z), ``ELLIPSOID`` (radii x y z), ``CONE`` (r0 r1 z0 z1, the
-            open side of a truncated cone about z) or ``RING`` (inner, outer radius, z).
-        size: (4,) meaning depends on ``kind``, metres.
-        pose: (3, 4) object_from_surface.
+        share: Relative frequency.
+        sizes: Draws dimensions, metres.
+        build: Solids from dimensions.
+        density: Range, kg/m^3 of the solids' volume.
+        is_box: One box: may stand on any face and carry others.
+        is_vessel: Hollow and open: may be made of glass.
+        lying: Probability to lie on its side, for what else stands along z.
+        upside_down: Probability to stand on its top.
     """
 
-    kind: int
-    size: tuple[float, float, float, float]
-    pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4)[:3])
+    share: float
+    sizes: Callable[[np.random.Generator], NDArray[np.float64]]
+    build: Callable[[NDArray[np.float64]], list[Solid]]
+    density: tuple[float, float]
+    is_box: bool = False
+    is_vessel: bool = False
+    lying: float = 0.0
+    upside_down: float = 0.0
 
 
-@dataclass(frozen=True)
-class CollisionPart:
-    """One convex collision part: MuJoCo geom type name, sizes, position and quaternion (wxyz)."""
-
-    kind: str
-    size: tuple[float, ...]
-    position: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    quaternion: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+_PAPER, _HOLLOW, _CLAY, _FOOD, _TOOL = (
+    (150.0, 700.0),
+    (1000.0, 2500.0),
+    (1800.0, 2500.0),
+    (500.0, 1000.0),
+    (800.0, 3000.0),
+)
+# Boxes are about half of all, as on the tables of OSD and OCID.
+FAMILIES: dict[str, Family] = {
+    "carton": Family(0.33, boxes.carton_sizes, boxes.box, _PAPER, is_box=True),
+    "flat": Family(0.08, boxes.flat_sizes, boxes.box, (500, 1500), is_box=True),
+    "block": Family(0.05, boxes.block_sizes, boxes.box, (300, 1200), is_box=True),
+    "bar": Family(0.06, boxes.bar_sizes, boxes.box, (300, 900), is_box=True),
+    "joined": Family(0.025, boxes.joined_sizes, boxes.joined, (300, 900), lying=0.3),
+    "tray": Family(0.02, boxes.tray_sizes, boxes.tray, (300, 900), upside_down=0.15),
+    "can": Family(0.065, lathe.can_sizes, lathe.can, (300, 1000), lying=0.25, upside_down=0.3),
+    "tin": Family(0.03, lathe.tin_sizes, lathe.can, (300, 1000), upside_down=0.3),
+    "spray": Family(0.02, lathe.spray_sizes, lathe.spray, (400, 900), lying=0.25),
+    "bottle": Family(0.015, lathe.bottle_sizes, lathe.bottle, _HOLLOW, is_vessel=True, lying=0.2),
+    "capped_bottle": Family(0.03, lathe.bottle_sizes, lathe.capped_bottle, (300, 1000), lying=0.25),
+    "cup": Family(
+        0.045, lathe.cup_sizes, lathe.cup, _CLAY, is_vessel=True, lying=0.1, upside_down=0.1
+    ),
+    "tumbler": Family(
+        0.03, lathe.tumbler_sizes, lathe.cup, _HOLLOW, is_vessel=True, lying=0.15, upside_down=0.1
+    ),
+    "bowl": Family(0.03, lathe.bowl_sizes, lathe.bowl, _CLAY, is_vessel=True, upside_down=0.12),
+    "plate": Family(0.01, lathe.plate_sizes, lathe.plate, _CLAY, upside_down=0.05),
+    "wine_glass": Family(
+        0.01, lathe.wine_glass_sizes, lathe.wine_glass, _HOLLOW, is_vessel=True, lying=0.15
+    ),
+    "jar": Family(0.015, lathe.jar_sizes, lathe.jar, _HOLLOW, is_vessel=True, lying=0.1),
+    "lidded_jar": Family(
+        0.015, lathe.jar_sizes, lathe.lidded_jar, (500, 1200), lying=0.15, upside_down=0.05
+    ),
+    "vase": Family(0.008, lathe.vase_sizes, lathe.vase, _CLAY, is_vessel=True, lying=0.05),
+    "rod": Family(0.015, lathe.rod_sizes, lathe.rod, (400, 1500), lying=0.95),
+    "tape": Family(0.017, lathe.tape_sizes, lathe.tape, (500, 1100)),
+    "hammer": Family(0.01, tools.hammer_sizes, tools.hammer, _TOOL),
+    "screwdriver": Family(0.01, tools.screwdriver_sizes, tools.screwdriver, _TOOL),
+    "spoon": Family(0.008, tools.spoon_sizes, tools.spoon, _TOOL),
+    "pliers": Family(0.008, tools.pliers_sizes, tools.pliers, _TOOL),
+    "wrench": Family(0.01, tools.wrench_sizes, tools.wrench, _TOOL),
+    "fruit": Family(0.05, tools.fruit_sizes, tools.fruit, _FOOD),
+    "pear": Family(0.012, tools.pear_sizes, tools.pear, _FOOD),
+    "banana": Family(0.012, tools.banana_sizes, tools.banana, _FOOD),
+    "bread": Family(0.008, tools.bread_sizes, tools.bread, (250, 700)),
+}
+FAMILY_NAMES = (*FAMILIES, MESH)
+_CUMULATIVE = np.cumsum([family.share for family in FAMILIES.values()])
 
 
 @dataclass(frozen=True)
@@ -50,256 +129,88 @@ class SimObject:
     """A family and its dimensions.
 
     Attributes:
-        family: Key of ``FAMILIES``.
-        dimensions: (DIMENSION_COUNT,) float32, metres; unused entries are 0.
+        family: Key of ``FAMILIES``, or ``MESH``.
+        dimensions: (DIMENSION_COUNT,) float32, metres, meaning depends on the family, unused
+            entries are 0; the half sizes of its bounding box for a mesh.
+        mesh: The mesh of the family ``MESH``.
     """
 
     family: str
     dimensions: NDArray[np.float32]
+    mesh: LibraryMesh | None = None
+
+    @cached_property
+    def solids(self) -> tuple[Solid, ...]:
+        """Overlapping solids in the object frame; none for a mesh."""
+        if self.mesh is not None:
+            return ()
+        solids = FAMILIES[self.family].build(self.dimensions.astype(np.float64))
+        low, high = _reach(solids)
+        shift = np.zeros((3, 4))
+        shift[:, 3] = -0.5 * (low + high)
+        return tuple(replace(solid, pose=solid.pose + shift) for solid in solids)
+
+    @property
+    def is_box(self) -> bool:
+        """Whether it is one box."""
+        return self.mesh is None and FAMILIES[self.family].is_box
+
+    @property
+    def is_vessel(self) -> bool:
+        """Whether it is hollow and open, as things of glass are."""
+        return self.mesh is None and FAMILIES[self.family].is_vessel
+
+    @cached_property
+    def mass_kg(self) -> float:
+        """Mass; the density is drawn from the family's range, always the same for a shape."""
+        if self.mesh is not None:
+            return 600.0 * self.mesh.volume_m3
+        draw = zlib.crc32(self.dimensions.tobytes()) / 2**32
+        low, high = FAMILIES[self.family].density
+        return float(low + draw * (high - low)) * sum(s.volume_m3() for s in self.solids)
 
     def surfaces(self) -> list[Surface]:
-        """Exact surfaces in the object frame."""
-        return FAMILIES[self.family].surfaces(self.dimensions.astype(np.float64))
+        """Exact surfaces in the object frame; none for a mesh."""
+        return [surface for solid in self.solids for surface in solid.surfaces()]
+
+    def meshes(self) -> list[TriangleMesh]:
+        """Closed parts, which may overlap, in the object frame; of a user's mesh, the mesh."""
+        if self.mesh is not None:
+            return [self.mesh.mesh]
+        return [solid.mesh() for solid in self.solids]
 
     def collision_parts(self) -> list[CollisionPart]:
         """Convex parts for physics, in the object frame."""
-        return FAMILIES[self.family].collision(self.dimensions.astype(np.float64))
+        if self.mesh is not None:
+            return [CollisionPart("hull", (), np.eye(4)[:3], hull) for hull in self.mesh.hulls]
+        return [part for solid in self.solids for part in solid.collision()]
 
     def half_extents(self) -> NDArray[np.float64]:
         """(3,) half size of the object's bounding box in its own frame."""
-        return FAMILIES[self.family].extents(self.dimensions.astype(np.float64))
+        if self.mesh is not None:
+            return self.dimensions[:3].astype(np.float64)
+        low, high = _reach(self.solids)
+        return 0.5 * (high - low)
 
 
-def _dimensions(*values: float) -> NDArray[np.float32]:
-    result = np.zeros(DIMENSION_COUNT, np.float32)
-    result[: len(values)] = values
-    return result
+def _reach(solids: list[Solid] | tuple[Solid, ...]) -> tuple[NDArray[np.float64], ...]:
+    low, high = zip(*(solid.reach() for solid in solids), strict=True)
+    return np.min(low, axis=0), np.max(high, axis=0)
 
 
-def _translation(x: float, y: float, z: float) -> NDArray[np.float64]:
-    pose = np.eye(4)[:3]
-    pose[:, 3] = x, y, z
-    return pose
+def mesh_object(mesh: LibraryMesh) -> SimObject:
+    """An object that looks like ``mesh``."""
+    dimensions = np.zeros(DIMENSION_COUNT, np.float32)
+    dimensions[:3] = 0.5 * np.ptp(mesh.mesh.vertices, axis=0)
+    return SimObject(MESH, dimensions, mesh)
 
 
-# --- boxes -----------------------------------------------------------------------------------
-
-
-def _sample_box(rng: np.random.Generator) -> NDArray[np.float32]:
-    kind = rng.random()
-    if kind < 0.45:  # cereal, tea, medicine: three clearly different sides
-        sides = np.sort(np.exp(rng.uniform(np.log(0.025), np.log(0.28), 3)))
-        sides[2] = min(sides[2], 5.0 * sides[0])
-    elif kind < 0.65:  # flat: books, phones, cards
-        sides = np.array([rng.uniform(0.006, 0.035), *rng.uniform(0.05, 0.24, 2)])
-    elif kind < 0.8:  # bars and posts, the usual occluders
-        thick = rng.uniform(0.02, 0.06)
-        sides = np.array([thick, thick * rng.uniform(0.8, 1.3), rng.uniform(0.12, 0.32)])
-    else:
-        sides = rng.uniform(0.03, 0.16, 3)
-    return _dimensions(*(0.5 * sides))
-
-
-def _box_surfaces(d: NDArray[np.float64]) -> list[Surface]:
-    return [Surface(BOX, (d[0], d[1], d[2], 0.0))]
-
-
-def _box_collision(d: NDArray[np.float64]) -> list[CollisionPart]:
-    return [CollisionPart("box", (d[0], d[1], d[2]))]
-
-
-# --- surfaces of revolution --------------------------------------------------------------------
-# dimensions: five outer radii from bottom to top, height, wall (0 = solid), handle size (0 = none)
-
-
-def _sample_lathe(rng: np.random.Generator) -> NDArray[np.float32]:
-    kind = rng.choice(7)
-    wall = rng.uniform(0.002, 0.005)
-    handle = 0.0
-    if kind == 0:  # can, roll, jar
-        radius, height = rng.uniform(0.02, 0.055), rng.uniform(0.03, 0.26)
-        radii, wall = np.full(5, radius), 0.0
-    elif kind == 1:  # round tin
-        radius, height = rng.uniform(0.05, 0.12), rng.uniform(0.03, 0.09)
-        radii, wall = np.full(5, radius), 0.0
-    elif kind == 2:  # cup or mug
-        radius, height = rng.uniform(0.03, 0.05), rng.uniform(0.06, 0.13)
-        radii = radius * np.linspace(rng.uniform(0.65, 1.0), 1.0, 5)
-        handle = rng.uniform(0.018, 0.03) if rng.random() < 0.6 else 0.0
-    elif kind == 3:  # bowl
-        radius, height = rng.uniform(0.05, 0.13), rng.uniform(0.035, 0.1)
-        radii = radius * np.array([rng.uniform(0.4, 0.9), 0.72, 0.86, 0.95, 1.0])
-        radii = np.maximum.accumulate(radii)
-    elif kind == 4:  # plate
-        radius, height = rng.uniform(0.06, 0.13), rng.uniform(0.012, 0.03)
-        radii = radius * np.array([0.6, 0.7, 0.8, 0.9, 1.0])
-    elif kind == 5:  # bottle
-        radius, height = rng.uniform(0.025, 0.045), rng.uniform(0.14, 0.3)
-        neck = rng.uniform(0.3, 0.55)
-        radii, wall = radius * np.array([1.0, 1.0, 1.0, neck, neck]), 0.0
-    else:  # wine glass, vase, spray can, cone: any profile
-        radius, height = rng.uniform(0.025, 0.06), rng.uniform(0.06, 0.2)
-        radii, wall = radius * rng.uniform(0.35, 1.0, 5), 0.0
-    return _dimensions(*radii, height, wall, handle)
-
-
-def _profile(d: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    radii, height = d[:LATHE_POINTS], d[LATHE_POINTS]
-    return radii, np.linspace(-0.5 * height, 0.5 * height, LATHE_POINTS)
-
-
-def _side(radii: NDArray[np.float64], heights: NDArray[np.float64]) -> list[Surface]:
-    """Cones between profile points; straight runs become one."""
-    keep = [0]
-    for i in range(1, len(radii) - 1):
-        before = (radii[i] - radii[keep[-1]]) / (heights[i] - heights[keep[-1]])
-        after = (radii[i + 1] - radii[i]) / (heights[i + 1] - heights[i])
-        if abs(before - after) > 1e-3:
-            keep.append(i)
-    keep.append(len(radii) - 1)
-    return [
-        Surface(CONE, (radii[a], radii[b], heights[a], heights[b]))
-        for a, b in zip(keep[:-1], keep[1:], strict=True)
-    ]
-
-
-def _lathe_surfaces(d: NDArray[np.float64]) -> list[Surface]:
-    radii, heights = _profile(d)
-    wall, handle = d[6], d[7]
-    surfaces = [Surface(RING, (0.0, radii[0], heights[0], 0.0)), *_side(radii, heights)]
-    if wall > 0:
-        inner = np.maximum(radii - wall, 1e-3)
-        inner_heights = np.concatenate([[heights[0] + wall], heights[1:]])
-        surfaces += _side(inner, inner_heights)
-        surfaces.append(Surface(RING, (0.0, inner[0], inner_heights[0], 0.0)))
-        surfaces.append(Surface(RING, (inner[-1], radii[-1], heights[-1], 0.0)))
-    else:
-        surfaces.append(Surface(RING, (0.0, radii[-1], heights[-1], 0.0)))
-    if handle > 0:
-        surfaces += [Surface(BOX, (*size, 0.0), pose) for size, pose in _handle(d)]
-    return surfaces
-
-
-def _handle(
-    d: NDArray[np.float64],
-) -> list[tuple[tuple[float, float, float], NDArray[np.float64]]]:
-    """Two arms and a grip on the +x side: (half sizes, pose) of three boxes."""
-    radius, height, reach = d[2], d[5], d[7]
-    thick, wide, span = 0.004, 0.007, 0.28 * height
-    return [
-        ((0.5 * reach, wide, thick), _translation(radius + 0.5 * reach, 0, span)),
-        ((0.5 * reach, wide, thick), _translation(radius + 0.5 * reach, 0, -span)),
-        ((thick, wide, span + thick), _translation(radius + reach, 0, 0)),
-    ]
-
-
-def _lathe_collision(d: NDArray[np.float64]) -> list[CollisionPart]:
-    radii, heights = _profile(d)
-    wall, handle = d[6], d[7]
-    step = heights[1] - heights[0]
-    parts = []
-    if wall > 0:
-        base = 0.5 * max(wall, 0.003)
-        parts.append(CollisionPart("cylinder", (radii[0], base), (0, 0, heights[0] + base)))
-        radius = float(radii[1:].mean())
-        for angle in np.arange(8) * np.pi / 4:
-            parts.append(
-                CollisionPart(
-                    "box",
-                    (max(0.5 * wall, 0.002), radius * np.tan(np.pi / 8), 2 * step),
-                    (radius * np.cos(angle), radius * np.sin(angle), 0),
-                    (np.cos(0.5 * angle), 0, 0, np.sin(0.5 * angle)),
-                )
-            )
-    else:
-        for i in range(LATHE_POINTS - 1):
-            radius = 0.5 * (radii[i] + radii[i + 1])
-            centre = 0.5 * (heights[i] + heights[i + 1])
-            parts.append(CollisionPart("cylinder", (radius, 0.5 * step), (0, 0, centre)))
-    if handle > 0:
-        parts += [
-            CollisionPart("box", size, (pose[0, 3], pose[1, 3], pose[2, 3]))
-            for size, pose in _handle(d)
-        ]
-    return parts
-
-
-def _lathe_extents(d: NDArray[np.float64]) -> NDArray[np.float64]:
-    radius = d[:LATHE_POINTS].max()
-    return np.array([radius + d[7], radius, 0.5 * d[5]])
-
-
-# --- round things, tools -------------------------------------------------------------------------
-
-
-def _sample_ellipsoid(rng: np.random.Generator) -> NDArray[np.float32]:
-    radius = rng.uniform(0.018, 0.065)
-    return _dimensions(*(radius * rng.uniform(0.6, 1.25, 3)))
-
-
-def _sample_tool(rng: np.random.Generator) -> NDArray[np.float32]:
-    length, thick = rng.uniform(0.06, 0.13), rng.uniform(0.008, 0.018)
-    head = rng.uniform(0.6, 2.2, 3) * thick
-    return _dimensions(length, thick, thick * rng.uniform(0.6, 1.0), head[0], 2.0 * head[1], thick)
-
-
-def _tool_parts(
-    d: NDArray[np.float64],
-) -> list[tuple[tuple[float, float, float], NDArray[np.float64]]]:
-    return [
-        ((d[0], d[1], d[2]), _translation(-d[3], 0, 0)),
-        ((d[3], d[4], d[5]), _translation(d[0], 0, 0)),
-    ]
-
-
-def _tool_surfaces(d: NDArray[np.float64]) -> list[Surface]:
-    return [Surface(BOX, (*size, 0.0), pose) for size, pose in _tool_parts(d)]
-
-
-def _tool_collision(d: NDArray[np.float64]) -> list[CollisionPart]:
-    return [
-        CollisionPart("box", size, (pose[0, 3], pose[1, 3], pose[2, 3]))
-        for size, pose in _tool_parts(d)
-    ]
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one family is sampled, seen and felt."""
-
-    share: float
-    flat_topped: bool
-    sample: Callable[[np.random.Generator], NDArray[np.float32]]
-    surfaces: Callable[[NDArray[np.float64]], list[Surface]]
-    collision: Callable[[NDArray[np.float64]], list[CollisionPart]]
-    extents: Callable[[NDArray[np.float64]], NDArray[np.float64]]
-
-
-FAMILIES: dict[str, Family] = {
-    "box": Family(0.52, True, _sample_box, _box_surfaces, _box_collision, lambda d: d[:3].copy()),
-    "lathe": Family(0.36, False, _sample_lathe, _lathe_surfaces, _lathe_collision, _lathe_extents),
-    "ellipsoid": Family(
-        0.07,
-        False,
-        _sample_ellipsoid,
-        lambda d: [Surface(ELLIPSOID, (d[0], d[1], d[2], 0.0))],
-        lambda d: [CollisionPart("ellipsoid", (d[0], d[1], d[2]))],
-        lambda d: d[:3].copy(),
-    ),
-    "tool": Family(
-        0.05,
-        False,
-        _sample_tool,
-        _tool_surfaces,
-        _tool_collision,
-        lambda d: np.array([d[0] + d[3], max(d[1], d[4]), max(d[2], d[5])]),
-    ),
-}
-FAMILY_NAMES = tuple(FAMILIES)
-
-
-def sample_object(rng: np.random.Generator) -> SimObject:
-    """A random object of a random family."""
-    shares = np.array([family.share for family in FAMILIES.values()])
-    name = FAMILY_NAMES[rng.choice(len(FAMILIES), p=shares / shares.sum())]
-    return SimObject(name, FAMILIES[name].sample(rng))
+def sample_object(rng: np.random.Generator, family: str | None = None) -> SimObject:
+    """A random object, of a random family where none is given."""
+    if family is None:
+        draw = rng.random() * _CUMULATIVE[-1]
+        family = FAMILY_NAMES[int(np.searchsorted(_CUMULATIVE, draw, side="right"))]
+    values = FAMILIES[family].sizes(rng)
+    dimensions = np.zeros(DIMENSION_COUNT, np.float32)
+    dimensions[: len(values)] = values
+    return SimObject(family, dimensions)

@@ -1,4 +1,4 @@
-"""Settled scenes: objects come to rest on a table under MuJoCo's physics.
+"""Settled scenes: objects come to rest on a table, in a bin or on a shelf under physics.
 
 World frame: z up, table top at z = 0. A set of scenes is a few flat arrays, so that tens of
 thousands of them fit in a few megabytes and travel to the machine that renders and trains.
@@ -8,19 +8,84 @@ from __future__ import annotations
 
 import multiprocessing
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field, fields
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from repsam_ros.errors import BackendError, DatasetError
+from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.objects import FAMILIES, FAMILY_NAMES, SimObject, sample_object
+from repsam_ros.simulation.arrangement import fall_down, fill_rows, make_groups, slide_together
+from repsam_ros.simulation.meshes import MeshLibrary
+from repsam_ros.simulation.objects import MESH, SimObject, mesh_object, sample_object
+from repsam_ros.simulation.settling import Placed, settle
 
-SCENE_KINDS = {"packed": 0.38, "stack": 0.30, "pile": 0.22, "bin": 0.10}
-TIME_STEP_S = 0.003
+Array = NDArray[np.float64]
+
+# Attempts until a scene of one seed is at rest with an object left in it.
+ATTEMPTS = 30
+TABLE_REACH_M = 0.6
+BOARD_M = 0.008
+
+
+@dataclass(frozen=True)
+class KindShares:
+    """Relative frequency of each kind of scene.
+
+    Attributes:
+        packed: Objects beside each other, many of them touching, some stacked or leaning.
+        stack: Mostly rows and towers of boxes.
+        pile: Objects that fell into a heap.
+        single: One object.
+        bin: An open bin, objects dropped in or put in order.
+        shelf: A shelf open at the -y side.
+    """
+
+    packed: float = 0.42
+    stack: float = 0.2
+    pile: float = 0.16
+    single: float = 0.03
+    bin: float = 0.1
+    shelf: float = 0.09
+
+    def __post_init__(self) -> None:
+        shares = astuple(self)
+        if min(shares) < 0 or sum(shares) <= 0:
+            raise ConfigError(f"shares of scene kinds: {shares}, expected none below 0, one above")
+
+
+KINDS = tuple(part.name for part in fields(KindShares))
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """From what scenes are drawn.
+
+    Attributes:
+        kinds: Shares of the kinds of scenes.
+        objects: Fewest and most objects put into a scene.
+        clutter: 0 (few objects, far apart) to 1 (many, close together).
+        mesh_folder: Folder with the user's meshes.
+        mesh_share: Probability that an object is one of them.
+    """
+
+    kinds: KindShares = field(default_factory=KindShares)
+    objects: tuple[int, int] = (1, 20)
+    clutter: float = 0.5
+    mesh_folder: str | None = None
+    mesh_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        low, high = self.objects
+        if not 1 <= low <= high:
+            raise ConfigError(f"objects: {self.objects}, expected 1 <= fewest <= most")
+        if not 0 <= self.clutter <= 1 or not 0 <= self.mesh_share <= 1:
+            raise ConfigError("clutter and mesh_share lie between 0 and 1")
+        if self.mesh_share > 0 and self.mesh_folder is None:
+            raise ConfigError("mesh_share above 0 needs a mesh_folder")
 
 
 @dataclass(frozen=True)
@@ -28,282 +93,230 @@ class Scene:
     """Objects at rest.
 
     Attributes:
-        kind: Key of ``SCENE_KINDS``.
+        kind: One of ``KINDS``.
         objects: N objects.
         positions_m: (N, 3) float64, world_from_object translations.
         quaternions: (N, 4) float64, world_from_object rotations, scalar first.
-        bin_m: (length, width, height) of the open bin around the objects, zeros without one.
+        fixtures: (F, 6) float64, half sizes and centres of boxes along the world's axes that are
+            no objects: walls of a bin, boards of a shelf.
     """
 
     kind: str
     objects: tuple[SimObject, ...]
-    positions_m: NDArray[np.float64]
-    quaternions: NDArray[np.float64]
-    bin_m: tuple[float, float, float]
+    positions_m: Array
+    quaternions: Array
+    fixtures: Array
 
 
-def _upright(rng: np.random.Generator, item: SimObject) -> Rotation:
-    """A stable way to stand or lie, with a random yaw."""
-    yaw = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi))
-    if item.family == "box":
-        turn = Rotation.from_euler("x", 0.5 * np.pi * rng.integers(2))
-        return yaw * Rotation.from_euler("y", 0.5 * np.pi * rng.integers(2)) * turn
-    if item.family == "lathe" and rng.random() < 0.25:
-        return yaw * Rotation.from_euler("x", np.pi * rng.choice([0.5, 0.5, 1.0]))
-    return yaw
+@lru_cache(maxsize=2)
+def _library(folder: str) -> MeshLibrary:
+    return MeshLibrary(Path(folder))
 
 
-def _world_half_extents(item: SimObject, rotation: Rotation) -> NDArray[np.float64]:
-    half: NDArray[np.float64] = np.abs(rotation.as_matrix()) @ item.half_extents()
-    return half
+def _sample(rng: np.random.Generator, settings: SceneSettings) -> SimObject:
+    if settings.mesh_folder is not None and rng.random() < settings.mesh_share:
+        meshes = _library(settings.mesh_folder).meshes
+        return mesh_object(meshes[int(rng.integers(len(meshes)))])
+    return sample_object(rng)
 
 
-def _footprint(item: SimObject, rotation: Rotation) -> NDArray[np.float64]:
-    """(4, 2) corners of the oriented rectangle under the object, centred at the origin."""
-    matrix = rotation.as_matrix()
-    half = item.half_extents()
-    up = int(np.argmax(np.abs(matrix[2])))
-    a, b = [axis for axis in range(3) if axis != up]
-    u, v = matrix[:2, a] * half[a], matrix[:2, b] * half[b]
-    return np.array([u + v, u - v, -u - v, v - u])
+def _bin(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Floor and walls; lower and upper corner of the room inside, (2, 3)."""
+    length, width, height = rng.uniform([0.3, 0.22, 0.06], [0.55, 0.4, 0.22])
+    thick = 0.5 * BOARD_M
+    x, y, z = 0.5 * length, 0.5 * width, 0.5 * height
+    fixtures = [(x, y, 0.25 * thick, 0.0, 0.0, 0.25 * thick)]
+    fixtures += [(thick, y + 2 * thick, z, side * (x + thick), 0.0, z) for side in (-1, 1)]
+    fixtures += [(x, thick, z, 0.0, side * (y + thick), z) for side in (-1, 1)]
+    return np.array(fixtures), np.array([[-x, -y, 0.5 * thick], [x, y, height]])
 
 
-def _overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> bool:
-    """Separating-axis test of two convex quadrilaterals."""
-    for quad in (first, second):
-        for edge in (quad[1] - quad[0], quad[2] - quad[1]):
-            axis = np.array([-edge[1], edge[0]])
-            a, b = first @ axis, second @ axis
-            if a.max() <= b.min() or b.max() <= a.min():
-                return False
-    return True
+def _shelf(rng: np.random.Generator) -> tuple[Array, Array]:
+    """Boards; lower and upper corner of each compartment, (C, 2, 3). The -y side is open."""
+    levels = int(rng.integers(1, 3))
+    x, y = 0.5 * rng.uniform(0.4, 0.8), 0.5 * rng.uniform(0.22, 0.36)
+    height, thick = rng.uniform(0.2, 0.36), rng.uniform(0.006, 0.012)
+    pitch = height + 2 * thick
+    z = 0.5 * levels * pitch + thick
+    fixtures = [(x, y, thick, 0.0, 0.0, thick + level * pitch) for level in range(levels + 1)]
+    fixtures += [(thick, y, z, side * (x + thick), 0.0, z) for side in (-1, 1)]
+    fixtures.append((x + 2 * thick, thick, z, 0.0, y + thick, z))
+    rooms = [
+        [(-x, -y, 2 * thick + level * pitch), (x, y, (level + 1) * pitch)]
+        for level in range(levels)
+    ]
+    return np.array(fixtures), np.array(rooms)
 
 
-def _place_side_by_side(
-    rng: np.random.Generator, items: list[SimObject], spread_m: float
-) -> tuple[NDArray[np.float64], list[Rotation]]:
-    """Places each object as near to the centre as chance and its neighbours allow."""
-    positions: list[list[float]] = []
-    rotations: list[Rotation] = []
-    footprints: list[NDArray[np.float64]] = []
-    shared_yaw = rng.uniform(0, np.pi) if rng.random() < 0.4 else None
-    for item in items:
-        rotation = _upright(rng, item)
-        if shared_yaw is not None and rng.random() < 0.7:
-            yaw = rotation.as_euler("zyx")[0]
-            rotation = Rotation.from_euler("z", shared_yaw - yaw + rng.normal(0, 0.03)) * rotation
-        outline = _footprint(item, rotation) * 1.02
-        tries = rng.normal(0, spread_m * (1 + 0.15 * len(positions)), (40, 2))
-        tries = tries[np.argsort(np.linalg.norm(tries, axis=1))]
-        if rng.random() < 0.4:
-            rng.shuffle(tries)
-        for xy in tries:
-            if not any(_overlap(outline + xy, other) for other in footprints):
-                break
+def _arranged(
+    rng: np.random.Generator, kind: str, items: list[SimObject], clutter: float
+) -> tuple[list[Placed], Array, Array]:
+    """Where objects start, the fixtures, and the rooms (C, 2, 3) in which they have to end."""
+    reach = TABLE_REACH_M
+    table = np.array([[[-reach, -reach, -0.01], [reach, reach, np.inf]]])
+    nothing = np.zeros((0, 6))
+    gap_m = 0.05 * (1 - clutter) + 0.005
+    if kind in ("packed", "stack", "single"):
+        groups = make_groups(rng, items, stacked=0.92 if kind == "stack" else 0.6)
+        return slide_together(rng, groups, 0.04 + 2 * gap_m, gap_m), nothing, table
+    if kind == "pile":
+        return fall_down(rng, items, rng.uniform(0.02, 0.09)), nothing, table
+    if kind == "bin":
+        fixtures, room = _bin(rng)
+        if rng.random() < 0.5:
+            placed, _ = fill_rows(rng, make_groups(rng, items, stacked=0.4), *room)
         else:
-            continue
-        footprints.append(outline + xy)
-        positions.append([*xy, _world_half_extents(item, rotation)[2] + 0.002])
-        rotations.append(rotation)
-        items[len(positions) - 1] = item
-    del items[len(positions) :]
-    return np.array(positions).reshape(-1, 3), rotations
+            size = 0.5 * (room[1] - room[0])[:2]
+            placed = fall_down(rng, items, 0.4 * float(size.min()))
+        return placed, fixtures, (room + np.array([[0, 0, -0.01], [0, 0, 0.3]]))[None]
+    fixtures, rooms = _shelf(rng)
+    groups = make_groups(rng, items, stacked=0.4)
+    placed = []
+    shares = np.array_split(np.arange(len(groups)), len(rooms))
+    for room, share in zip(rooms, shares, strict=True):
+        some, _ = fill_rows(rng, [groups[index] for index in share], *room)
+        placed += some
+    return placed, fixtures, rooms + np.array([[0, 0, -0.01], [0, 0, 0]])
 
 
-def _place_towers(
-    rng: np.random.Generator, items: list[SimObject], spread_m: float
-) -> tuple[NDArray[np.float64], list[Rotation]]:
-    """Stacks flat-topped objects, the larger ones below, and packs the rest around them."""
-    flat = [item for item in items if FAMILIES[item.family].flat_topped]
-    flat.sort(key=lambda item: -float(np.sort(item.half_extents())[1:].prod()))
-    towers: list[list[SimObject]] = []
-    while flat:
-        height = int(rng.integers(2, 5))
-        towers.append(flat[:height])
-        flat = flat[height:]
-    rest = [item for item in items if not FAMILIES[item.family].flat_topped]
-    bases = [tower[0] for tower in towers] + rest
-    towers += [[item] for item in rest]
-    placed_bases = list(bases)
-    positions, rotations = _place_side_by_side(rng, placed_bases, spread_m)
-    items.clear()
-    all_positions, all_rotations = [], []
-    for base, position, rotation in zip(placed_bases, positions, rotations, strict=True):
-        tower = next(t for t in towers if t[0] is base)
-        top = 0.0
-        for level, item in enumerate(tower):
-            if level:
-                # Lie on the largest face: the smallest half extent points up.
-                axis = int(np.argmin(item.half_extents()))
-                turn = {0: ("y", 0.5), 1: ("x", 0.5), 2: ("z", 0.0)}[axis]
-                if rng.random() < 0.2:
-                    turn = ("z", 0.0)
-                yaw = Rotation.from_euler("z", rng.uniform(0, 2 * np.pi))
-                rotation = yaw * Rotation.from_euler(turn[0], turn[1] * np.pi)
-            half = _world_half_extents(item, rotation)
-            shift = rng.normal(0, 0.25, 2) * half[:2] if level else np.zeros(2)
-            all_positions.append([*(position[:2] + shift), top + half[2] + 0.002])
-            all_rotations.append(rotation)
-            items.append(item)
-            top += 2 * half[2] + 0.002
-    return np.array(all_positions).reshape(-1, 3), all_rotations
-
-
-def _place_falling(
-    rng: np.random.Generator, items: list[SimObject], spread_m: float
-) -> tuple[NDArray[np.float64], list[Rotation]]:
-    rotations = [Rotation.random(random_state=rng) for _ in items]
-    heights = 0.12 + 0.11 * np.arange(len(items))
-    xy = rng.normal(0, 0.6 * spread_m, (len(items), 2))
-    return np.column_stack([xy, heights]), rotations
-
-
-def bin_walls(bin_m: tuple[float, float, float]) -> list[tuple[list[float], list[float]]]:
-    """(half sizes, centre) of the four walls of an open bin, 8 mm thick."""
-    length, width, height = bin_m
-    thick = 0.004
+def _inside(placed: list[Placed], rooms: Array) -> list[Placed]:
+    """The objects whose centres lie in one of the rooms."""
     return [
-        ([thick, 0.5 * width, 0.5 * height], [sign * 0.5 * length, 0, 0.5 * height])
-        for sign in (-1, 1)
-    ] + [
-        ([0.5 * length, thick, 0.5 * height], [0, sign * 0.5 * width, 0.5 * height])
-        for sign in (-1, 1)
+        one
+        for one in placed
+        if any(
+            np.all(one.position_m > low) and np.all(one.position_m < high) for low, high in rooms
+        )
     ]
 
 
-def _settle(
-    items: list[SimObject],
-    positions: NDArray[np.float64],
-    rotations: list[Rotation],
-    bin_m: tuple[float, float, float],
-    seconds: float,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Runs physics; returns (N, 3) positions and (N, 4) quaternions, scalar first."""
-    try:
-        import mujoco
-    except ImportError as error:
-        raise BackendError("settling scenes needs mujoco: pip install mujoco") from error
-
-    spec = mujoco.MjSpec()
-    spec.option.timestep = TIME_STEP_S
-    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    world = spec.worldbody
-    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], friction=[0.9, 0.01, 0.001])
-    if bin_m[2] > 0:
-        for half, centre in bin_walls(bin_m):
-            world.add_geom(type=mujoco.mjtGeom.mjGEOM_BOX, size=half, pos=centre)
-    kinds = {
-        "box": mujoco.mjtGeom.mjGEOM_BOX,
-        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
-        "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
-    }
-    for item, position, rotation in zip(items, positions, rotations, strict=True):
-        quaternion = np.roll(rotation.as_quat(), 1)
-        body = world.add_body(pos=position, quat=quaternion)
-        body.add_freejoint()
-        for part in item.collision_parts():
-            size = [*part.size, 0.0, 0.0][:3]
-            body.add_geom(
-                type=kinds[part.kind],
-                size=size,
-                pos=part.position,
-                quat=part.quaternion,
-                density=400,
-                friction=[0.7, 0.02, 0.002],
-            )
-    model = spec.compile()
-    data = mujoco.MjData(model)
-    for _ in range(int(seconds / TIME_STEP_S)):
-        mujoco.mj_step(model, data)
-        # A slow bleed of energy stands in for the damping that real packages have.
-        data.qvel *= 0.995
-    poses = data.qpos.reshape(-1, 7)
-    return poses[:, :3].copy(), poses[:, 3:].copy()
-
-
-def settle_scene(seed: int) -> Scene:
-    """One random settled scene; the same seed gives the same scene.
+def settle_scene(seed: int, settings: SceneSettings | None = None) -> Scene:
+    """One random settled scene; the same seed and settings give the same scene.
 
     Raises:
         BackendError: MuJoCo is not installed.
+        DatasetError: The mesh folder is unusable, or nothing came to rest.
     """
-    for attempt in range(20):
-        rng = np.random.default_rng([seed, attempt])
-        layout = str(rng.choice(list(SCENE_KINDS), p=list(SCENE_KINDS.values())))
-        count = int(np.clip(np.round(np.exp(rng.normal(1.9, 0.55))), 1, 20))
-        items = [sample_object(rng) for _ in range(count)]
-        spread_m = rng.uniform(0.05, 0.16)
-        bin_m = (0.0, 0.0, 0.0)
-        if layout == "bin":
-            length, width, height = rng.uniform([0.32, 0.25, 0.06], [0.5, 0.4, 0.22])
-            bin_m = (float(length), float(width), float(height))
-        place = {"packed": _place_side_by_side, "stack": _place_towers}.get(layout, _place_falling)
-        positions, rotations = place(rng, items, spread_m)
-        if len(items) == 0:
-            continue
-        falls = place is _place_falling
-        seconds = 1.6 + 0.05 * count if falls else 0.5
-        positions, quaternions = _settle(items, positions, rotations, bin_m, seconds)
-        kept = (np.abs(positions[:, :2]).max(axis=1) < 0.6) & (positions[:, 2] > -0.02)
-        if bin_m[2] > 0:
-            kept &= np.all(np.abs(positions[:, :2]) < 0.5 * np.array(bin_m[:2]), axis=1)
-        if kept.any() and np.isfinite(positions).all():
-            chosen = tuple(item for item, keep in zip(items, kept, strict=True) if keep)
-            return Scene(layout, chosen, positions[kept], quaternions[kept], bin_m)
+    settings = settings or SceneSettings()
+    shares = np.array(astuple(settings.kinds))
+    kind = KINDS[np.random.default_rng([seed, 0]).choice(len(KINDS), p=shares / shares.sum())]
+    for attempt in range(ATTEMPTS):
+        rng = np.random.default_rng([seed, 1, attempt])
+        count = 1
+        if kind != "single":
+            count = int(np.round(np.exp(rng.normal(1.4 + 1.1 * settings.clutter, 0.5))))
+            count = int(np.clip(count, *settings.objects))
+        items = [_sample(rng, settings) for _ in range(count)]
+        placed, fixtures, rooms = _arranged(rng, kind, items, settings.clutter)
+        scene = _rested(kind, placed, fixtures, rooms)
+        if scene is not None:
+            return scene
     raise DatasetError(f"no settled scene for seed {seed}")
 
 
-def settle_scenes(seeds: list[int], processes: int) -> Iterator[Scene]:
+def _rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> Scene | None:
+    """Settles, takes away what left, and settles again until nothing leaves any more."""
+    seconds = 4.0 if kind in ("pile", "bin") else 2.0
+    while placed:
+        ended, rests = settle(placed, fixtures, seconds)
+        placed = _inside(ended, rooms)
+        if len(placed) == len(ended):
+            if not rests:
+                return None
+            return Scene(
+                kind,
+                tuple(one.item for one in placed),
+                np.array([one.position_m for one in placed]),
+                np.array([one.quaternion for one in placed]),
+                fixtures,
+            )
+    return None
+
+
+def settle_scenes(
+    seeds: list[int], processes: int, settings: SceneSettings | None = None
+) -> Iterator[Scene]:
     """Settles scenes in parallel, in the order of their seeds."""
+    one = partial(settle_scene, settings=settings)
     if processes <= 1:
-        yield from map(settle_scene, seeds)
+        yield from map(one, seeds)
         return
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(settle_scene, seeds, chunksize=8)
+        yield from pool.imap(one, seeds, chunksize=8)
 
 
 def save_scenes(path: Path, scenes: list[Scene]) -> None:
     """Writes scenes as one compressed NPZ of flat arrays."""
     objects = [item for scene in scenes for item in scene.objects]
+    names = sorted({item.family for item in objects})
+    meshes = sorted({(i.mesh.name, i.mesh.sha256) for i in objects if i.mesh is not None})
+    rows = [-1 if i.mesh is None else meshes.index((i.mesh.name, i.mesh.sha256)) for i in objects]
     with atomic_path(path) as temporary:
         np.savez_compressed(
             temporary,
-            layout=np.array([list(SCENE_KINDS).index(scene.kind) for scene in scenes], np.uint8),
-            bin_m=np.array([scene.bin_m for scene in scenes], np.float32),
-            object_count=np.array([len(scene.objects) for scene in scenes], np.uint8),
-            family=np.array([FAMILY_NAMES.index(item.family) for item in objects], np.uint8),
+            kind_names=np.array(KINDS),
+            family_names=np.array(names),
+            mesh_names=np.array([name for name, _ in meshes], dtype=np.str_),
+            mesh_sha256=np.array([digest for _, digest in meshes], dtype=np.str_),
+            kind=np.array([KINDS.index(scene.kind) for scene in scenes], np.uint8),
+            object_count=np.array([len(scene.objects) for scene in scenes], np.uint16),
+            fixture_count=np.array([len(scene.fixtures) for scene in scenes], np.uint8),
+            family=np.array([names.index(item.family) for item in objects], np.uint8),
+            mesh=np.array(rows, np.int16),
             dimensions=np.array([item.dimensions for item in objects], np.float32),
             positions_m=np.concatenate([s.positions_m for s in scenes]).astype(np.float32),
             quaternions=np.concatenate([s.quaternions for s in scenes]).astype(np.float32),
+            fixtures=np.concatenate([s.fixtures for s in scenes]).astype(np.float32),
         )
 
 
-def load_scenes(path: Path) -> list[Scene]:
+def load_scenes(path: Path, mesh_folder: Path | None = None) -> list[Scene]:
     """Reads what :func:`save_scenes` wrote.
 
+    Args:
+        path: The file.
+        mesh_folder: Where the meshes lie that the scenes name.
+
     Raises:
-        DatasetError: The file is missing or not of that layout.
+        DatasetError: The file is missing or not of that layout, or a mesh is missing or changed.
     """
     try:
         with np.load(path, allow_pickle=False) as arrays:
             stored = {name: arrays[name] for name in arrays.files}
-        ends = np.cumsum(stored["object_count"])
-        names, bins = list(SCENE_KINDS), stored["bin_m"]
+        objects = _load_objects(path, stored, mesh_folder)
+        ends, fixture_ends = np.cumsum(stored["object_count"]), np.cumsum(stored["fixture_count"])
         scenes = []
-        for index, end in enumerate(ends):
-            rows = range(int(end) - int(stored["object_count"][index]), int(end))
+        for index, (end, fixture_end) in enumerate(zip(ends, fixture_ends, strict=True)):
+            rows = slice(int(end) - int(stored["object_count"][index]), int(end))
+            walls = slice(int(fixture_end) - int(stored["fixture_count"][index]), int(fixture_end))
             scenes.append(
                 Scene(
-                    names[stored["layout"][index]],
-                    tuple(
-                        SimObject(FAMILY_NAMES[stored["family"][row]], stored["dimensions"][row])
-                        for row in rows
-                    ),
-                    stored["positions_m"][rows.start : rows.stop].astype(np.float64),
-                    stored["quaternions"][rows.start : rows.stop].astype(np.float64),
-                    (float(bins[index, 0]), float(bins[index, 1]), float(bins[index, 2])),
+                    str(stored["kind_names"][stored["kind"][index]]),
+                    tuple(objects[rows]),
+                    stored["positions_m"][rows].astype(np.float64),
+                    stored["quaternions"][rows].astype(np.float64),
+                    stored["fixtures"][walls].astype(np.float64),
                 )
             )
+    except DatasetError:
+        raise
     except (OSError, KeyError, ValueError, IndexError, EOFError) as error:
         raise DatasetError(f"{path}: not a scene file: {error}") from error
     return scenes
+
+
+def _load_objects(
+    path: Path, stored: dict[str, NDArray[Any]], mesh_folder: Path | None
+) -> list[SimObject]:
+    meshes = []
+    if len(stored["mesh_names"]):
+        if mesh_folder is None:
+            raise DatasetError(f"{path}: these scenes need the folder of their meshes")
+        library = _library(str(mesh_folder))
+        pairs = zip(stored["mesh_names"], stored["mesh_sha256"], strict=True)
+        meshes = [library.find(str(name), str(digest)) for name, digest in pairs]
+    result = []
+    for row, family in enumerate(stored["family_names"][stored["family"]]):
+        mesh = meshes[stored["mesh"][row]] if family == MESH else None
+        result.append(SimObject(str(family), stored["dimensions"][row], mesh))
+    return result

@@ -15,7 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING, SimObject, Surface
-from repsam_ros.simulation.scenes import Scene, bin_walls
+from repsam_ros.simulation.scenes import Scene
 
 Vector = NDArray[np.float64]
 
@@ -162,7 +162,8 @@ def _material(
 def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
     """Table, floor, walls and clutter beyond the table, as (owner, surface)."""
     table_half = rng.uniform(0.28, 0.9, 2)
-    reach = np.abs(scene.positions_m[:, :2]).max() + 0.05
+    fixed = np.abs(scene.fixtures[:, 3:5]) + scene.fixtures[:, :2]
+    reach = max(np.abs(scene.positions_m[:, :2]).max() + 0.05, fixed.max(initial=0.0))
     table_half = np.maximum(table_half, reach)
     yaw = Rotation.from_euler("z", rng.uniform(-0.6, 0.6)).as_matrix()
 
@@ -188,9 +189,8 @@ def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
         sign = rng.choice([-1, 1])
         centre[side] = sign * (table_half[side] + half[side] * 1.5 + rng.uniform(0.02, 0.8))
         surfaces.append((CLUTTER + int(rng.integers(3)), box(half, centre, yaw)))
-    if scene.bin_m[2] > 0:
-        for wall_half, wall_centre in bin_walls(scene.bin_m):
-            surfaces.append((FIXTURE, box(np.array(wall_half), np.array(wall_centre), np.eye(3))))
+    for fixture in scene.fixtures:
+        surfaces.append((FIXTURE, box(fixture[:3], fixture[3:], np.eye(3))))
     return surfaces
 
 

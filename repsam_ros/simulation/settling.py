@@ -1,0 +1,122 @@
+"""Objects come to rest under MuJoCo's physics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.errors import BackendError
+from repsam_ros.simulation.objects import SimObject
+
+Array = NDArray[np.float64]
+
+TIME_STEP_S = 0.003
+CHECK_S = 0.09
+# Slower than this at several checks in a row, an object is at rest.
+REST_SPEED = (0.01, 0.15)  # m/s, rad/s
+QUIET_CHECKS = 2
+# Sliding, torsional and rolling friction of dry cardboard, plastics and wood; without the last
+# a ball or a lying can would roll for ever.
+FRICTION = (0.6, 0.005, 0.0008)
+# Air drag and the give of real surfaces, 1/s.
+DRAG = 0.3
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An object and where it is: world_from_object translation (3,) and quaternion, w first."""
+
+    item: SimObject
+    position_m: Array
+    quaternion: Array
+
+
+def settle(placed: list[Placed], fixtures: Array, seconds: float) -> tuple[list[Placed], bool]:
+    """Lets objects fall until they rest, at most for ``seconds`` of simulated time.
+
+    Args:
+        placed: Where they start, z up, table top at z = 0.
+        fixtures: (F, 6) half sizes and centres of boxes that do not move.
+        seconds: Limit.
+
+    Returns:
+        Where they end, and whether all of them rest.
+
+    Raises:
+        BackendError: MuJoCo is not installed.
+    """
+    try:
+        import mujoco
+    except ImportError as error:
+        raise BackendError("settling scenes needs mujoco: pip install mujoco") from error
+
+    model = _model(mujoco, placed, fixtures)
+    data = mujoco.MjData(model)
+    steps = round(CHECK_S / TIME_STEP_S)
+    quiet = 0
+    for _ in range(int(np.ceil(seconds / CHECK_S))):
+        mujoco.mj_step(model, data, nstep=steps)
+        speed = data.qvel.reshape(-1, 2, 3)
+        on_table = np.abs(data.qpos.reshape(-1, 7)[:, 2]) < 1
+        fastest = np.linalg.norm(speed[on_table], axis=2).max(axis=0, initial=0.0)
+        quiet = quiet + 1 if np.all(fastest < REST_SPEED) else 0
+        if quiet == QUIET_CHECKS:
+            break
+    poses = data.qpos.reshape(-1, 7).copy()
+    ended = [
+        Placed(start.item, pose[:3], pose[3:]) for start, pose in zip(placed, poses, strict=True)
+    ]
+    return ended, quiet == QUIET_CHECKS and bool(np.isfinite(poses).all())
+
+
+def _model(mujoco: Any, placed: list[Placed], fixtures: Array) -> Any:
+    spec = mujoco.MjSpec()
+    spec.option.timestep = TIME_STEP_S
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    kinds = {
+        "box": mujoco.mjtGeom.mjGEOM_BOX,
+        "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,
+        "ellipsoid": mujoco.mjtGeom.mjGEOM_ELLIPSOID,
+        "hull": mujoco.mjtGeom.mjGEOM_MESH,
+    }
+    common = {"friction": FRICTION, "solref": [0.01, 1.0]}
+    world = spec.worldbody
+    world.add_geom(type=mujoco.mjtGeom.mjGEOM_PLANE, size=[2, 2, 0.1], **common)
+    for fixture in fixtures:
+        world.add_geom(type=kinds["box"], size=fixture[:3], pos=fixture[3:], **common)
+    for index, start in enumerate(placed):
+        body = world.add_body(pos=start.position_m, quat=start.quaternion)
+        body.add_freejoint()
+        parts = start.item.collision_parts()
+        volume = sum(part.volume_m3 for part in parts)
+        for number, part in enumerate(parts):
+            geom = {
+                "type": kinds[part.kind],
+                "pos": part.pose[:, 3],
+                "quat": _quaternion(mujoco, part.pose[:, :3]),
+                "mass": start.item.mass_kg * part.volume_m3 / volume,
+                "condim": 3 if part.kind in ("box", "hull") else 6,
+                **common,
+            }
+            if part.vertices is not None:
+                name = f"hull-{index}-{number}"
+                spec.add_mesh(name=name, uservert=part.vertices.ravel(), maxhullvert=48)
+                geom["meshname"] = name
+            else:
+                geom["size"] = [*part.size, 0.0][:3]
+            body.add_geom(**geom)
+    model = spec.compile()
+    rates = np.repeat(model.body_mass[1:], 3)
+    inertia = model.body_inertia[1:]
+    model.dof_damping[:] = DRAG * np.concatenate([rates.reshape(-1, 3), inertia], axis=1).ravel()
+    return model
+
+
+def _quaternion(mujoco: Any, rotation: Array) -> Array:
+    quaternion = np.zeros(4)
+    mujoco.mju_mat2Quat(quaternion, np.ascontiguousarray(rotation).ravel())
+    return quaternion
