@@ -23,17 +23,22 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.paths import share_dir
 from repsam_ros.simulation._sensor_effects import (
     between,
-    edges,
+    edge_sides,
     ellipses,
     hidden_from,
     mixed,
     smooth_noise,
     spread_near,
+    to_uniform,
     uniform_noise,
+    without_bands,
     without_thin,
 )
 
 Range = tuple[float, float]
+
+_GLASS_GAP_M = 0.1
+_GLASS_RIM_RAD = math.radians(60)
 
 
 @dataclass(frozen=True)
@@ -58,6 +63,8 @@ class SensorSettings:
             steps a pixel.
         grazing_deg: Surfaces steeper than this against the ray drop out.
         edge_dropout: Share of pixels lost beside depth edges.
+        edge_band_px: Width of the band without depth along the far side of edges, which stereo
+            has; none where it is not positive.
         dark_dropout: Factor on what materials swallow.
         speckle_holes: Mean number of random holes.
         outlier_share: Share of pixels in blobs with wrong depth.
@@ -65,7 +72,8 @@ class SensorSettings:
         far_m: No measurement farther than this.
         border_px: Width of the bands without depth on the left, above and below.
         border_right_px: The same on the right.
-        glass_missing: Share of the glass without depth.
+        glass_missing: Share of the glass without depth where the background is 10 cm behind or
+            more.
         glass_surface: Share of the glass with its own depth; the rest shows what is behind it.
         glass_bend: Sigma of the smooth distortion of depth behind glass, as a share of the depth.
         crop_share: Share of pictures whose depth is cut to the table.
@@ -86,7 +94,8 @@ class SensorSettings:
     quantised_share: float = 0.7
     disparity_steps_m: Range = (300.0, 1000.0)
     grazing_deg: Range = (72.0, 86.0)
-    edge_dropout: Range = (0.0, 0.5)
+    edge_dropout: Range = (0.0, 0.4)
+    edge_band_px: Range = (-4.0, 5.0)
     dark_dropout: Range = (0.5, 1.0)
     speckle_holes: float = 3.0
     outlier_share: Range = (0.0, 0.002)
@@ -163,14 +172,22 @@ def _happens(share: float, like: Tensor, draw: torch.Generator) -> Tensor:
 
 
 def _read_glass(scene: SensedScene, settings: SensorSettings, draw: torch.Generator) -> Tensor:
-    """Correlated patches of glass are missing, show what is behind, or are right."""
+    """Correlated patches of glass are missing, show what is behind, or are right.
+
+    Most is missing at the rims, least where something lies close behind.
+    """
     like = scene.depth_m
-    patches = uniform_noise(like, 14, draw)
-    bend = 1 + between(settings.glass_bend, like, draw) * smooth_noise(like, 24, draw)
-    missing = patches < between(settings.glass_missing, like, draw)
+    patches = 0.8 * smooth_noise(like, 40, draw) + 0.6 * smooth_noise(like, 10, draw)
+    patches = to_uniform(patches)
+    gap = ((scene.through_m - scene.depth_m) / _GLASS_GAP_M).clamp(0, 1)
+    share = between(settings.glass_missing, like, draw) * (0.4 + 0.6 * gap)
+    rim = ((scene.incidence_rad - _GLASS_RIM_RAD) / (math.pi / 2 - _GLASS_RIM_RAD)).clamp(0, 0.9)
+    missing = patches < share ** (1 - rim)
     surface = patches > 1 - between(settings.glass_surface, like, draw)
-    behind = torch.where(missing, torch.zeros_like(like), scene.through_m * bend)
-    return torch.where(scene.glass & ~surface, behind, scene.depth_m)
+    bend = 1 + between(settings.glass_bend, like, draw) * smooth_noise(like, 24, draw)
+    read = torch.where(surface, scene.depth_m, scene.through_m * bend)
+    read = torch.where(missing, torch.zeros_like(read), read)
+    return torch.where(scene.glass, read, scene.depth_m)
 
 
 def _cast_shadows(
@@ -192,7 +209,10 @@ def _match_blocks(reading: Tensor, settings: SensorSettings, draw: torch.Generat
     reach_px = spread + ragged * smooth_noise(reading, 7, draw)
     most_px = settings.fatten_px[1] + 2 * settings.ragged_px[1]
     reading = spread_near(reading, reach_px, most_px)
-    return mixed(reading, between(settings.mixing, reading, draw))
+    reading = mixed(reading, between(settings.mixing, reading, draw))
+    band_px = between(settings.edge_band_px, reading, draw)
+    band_px = band_px * (1 + 0.35 * smooth_noise(reading, 12, draw))
+    return without_bands(reading, band_px, 1.7 * settings.edge_band_px[1])
 
 
 def _register(
@@ -251,11 +271,12 @@ def _lost(
     draw: torch.Generator,
 ) -> Tensor:
     """Where nothing is measured though light comes back."""
-    ragged_deg = 4 * smooth_noise(noisy, 8, draw)
+    ragged_deg = 5 * smooth_noise(noisy, 8, draw)
     limit = torch.deg2rad(between(settings.grazing_deg, noisy, draw) + ragged_deg)
     missing = scene.incidence_rad > limit
     clumps = uniform_noise(noisy, 5, draw)
-    missing |= edges(reading) & (clumps < between(settings.edge_dropout, noisy, draw))
+    near_side, far_side = edge_sides(reading)
+    missing |= (near_side | far_side) & (clumps < between(settings.edge_dropout, noisy, draw))
     dark = scene.dropout * between(settings.dark_dropout, noisy, draw)
     missing |= uniform_noise(noisy, 10, draw) < dark
     missing |= ellipses(noisy, settings.speckle_holes, draw)

@@ -30,6 +30,7 @@ PERFECT = SensorSettings(
     quantised_share=0.0,
     grazing_deg=(180.0, 180.0),
     edge_dropout=(0.0, 0.0),
+    edge_band_px=(0.0, 0.0),
     dark_dropout=(0.0, 0.0),
     speckle_holes=0.0,
     outlier_share=(0.0, 0.0),
