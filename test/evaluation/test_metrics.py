@@ -7,12 +7,17 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.metrics import boundary_map, boundary_radius_px, score_labels
+from repsam_ros.evaluation.metrics import (
+    boundary_map,
+    boundary_radius_px,
+    prompted_miou,
+    score_labels,
+)
 
 LABELS = hnp.arrays(np.uint16, (12, 16), elements=st.integers(0, 4))
 MASKS = hnp.arrays(np.bool_, (12, 16))
@@ -180,14 +185,92 @@ def test_scores_are_fractions_and_perfect_is_one(predicted: np.ndarray, truth: n
     assert astuple(score_labels(truth, truth))[:9] == (1.0,) * 9
 
 
-@settings(max_examples=40, deadline=None)
-@given(LABELS, LABELS)
+@st.composite
+def boxes(draw: st.DrawFn) -> np.ndarray:
+    """Up to four boxes on a 24x32 image, later ones in front."""
+    labels = np.zeros((24, 32), np.uint16)
+    for k in range(draw(st.integers(0, 4))):
+        y, x = draw(st.integers(0, 18)), draw(st.integers(0, 26))
+        labels[y : y + draw(st.integers(2, 14)), x : x + draw(st.integers(2, 14))] = k + 1
+    return labels
+
+
+def has_one_best_matching(predicted: np.ndarray, truth: np.ndarray) -> bool:
+    """Whether no two matchings share the largest sum of F."""
+    smaller, larger = sorted((truth, predicted), key=lambda labels: len(np.unique(labels)))
+    some, others = ([k for k in np.unique(labels) if k] for labels in (smaller, larger))
+
+    def f(k: int, j: int) -> float:
+        common = np.count_nonzero((smaller == k) & (larger == j))
+        return 2 * common / (np.count_nonzero(smaller == k) + np.count_nonzero(larger == j))
+
+    sums = sorted(
+        sum(f(k, j) for k, j in zip(some, chosen, strict=True))
+        for chosen in permutations(others, len(some))
+    )
+    return len(sums) < 2 or sums[-1] - sums[-2] > 1e-9
+
+
+@settings(max_examples=60, deadline=None)
+@given(boxes(), boxes())
 def test_swapping_sides_swaps_precision_and_recall(
     predicted: np.ndarray, truth: np.ndarray
 ) -> None:
+    assume(has_one_best_matching(predicted, truth))
     there, back = score_labels(predicted, truth), score_labels(truth, predicted)
-    assert there.overlap_p == pytest.approx(back.overlap_r)
-    assert there.overlap_f == pytest.approx(back.overlap_f)
+    for kind in ("overlap", "boundary"):
+        for name, swapped in (("p", "r"), ("r", "p"), ("f", "f")):
+            value = getattr(there, f"{kind}_{name}")
+            assert value == pytest.approx(getattr(back, f"{kind}_{swapped}"))
+    assert there.pooled_miou == pytest.approx(back.pooled_miou)
+    # These two are per true object, so only the sums over objects agree.
+    if there.true and there.predicted:
+        assert there.pct75 * there.true == pytest.approx(back.pct75 * back.true)
+        assert there.strict_miou * there.true == pytest.approx(back.strict_miou * back.true)
+
+
+def test_shares_of_true_objects_change_when_sides_swap() -> None:
+    truth, predicted = blocks(0, 8, 8), blocks(0, 8, 0)
+    there, back = score_labels(predicted, truth), score_labels(truth, predicted)
+    assert (there.pct75, back.pct75) == (0.5, 1)
+    assert (there.strict_miou, back.strict_miou) == (0.5, 1)
+
+
+def test_worse_predictions_score_worse() -> None:
+    truth = blocks(5, 20)
+    columns = np.arange(40)
+    shrinking = [score_labels(truth * (columns < 25 - k), truth) for k in range(20)]
+    for name in ("overlap_r", "overlap_f", "strict_miou", "pooled_miou"):
+        values = [getattr(scores, name) for scores in shrinking]
+        assert values == sorted(values, reverse=True), name
+        assert values[-1] < values[0]
+    assert {scores.overlap_p for scores in shrinking} == {1}
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes(), st.integers(0, 20), st.integers(0, 28))
+def test_a_false_positive_never_helps_overlap(truth: np.ndarray, y: int, x: int) -> None:
+    region = np.zeros(truth.shape, bool)
+    region[y : y + 4, x : x + 4] = True
+    predicted = np.where(region & (truth == 0), 9, truth)
+    scores = score_labels(predicted, truth)
+    if truth.any():
+        assert scores.overlap_r == 1
+    assert scores.overlap_p == (
+        1
+        if np.array_equal(predicted, truth)
+        else pytest.approx(np.count_nonzero(truth) / np.count_nonzero(predicted))
+    )
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes(), st.integers(1, 4))
+def test_finding_one_more_object_raises_recall(truth: np.ndarray, last: int) -> None:
+    assume(np.any(truth == last))
+    without, all_found = score_labels(truth * (truth != last), truth), score_labels(truth, truth)
+    share = np.count_nonzero(truth == last) / np.count_nonzero(truth)
+    assert all_found.overlap_r - without.overlap_r == pytest.approx(share)
+    assert without.pct75 == without.strict_miou == pytest.approx(1 - 1 / without.true)
 
 
 @settings(max_examples=40, deadline=None)
@@ -209,3 +292,40 @@ def test_strict_miou_is_the_best_of_all_assignments(
     )
     expected = max(sums) / len(true_ids) if true_ids else float(not found_ids)
     assert score_labels(predicted, truth).strict_miou == pytest.approx(expected)
+
+
+def test_prompted_miou_by_hand() -> None:
+    truth = blocks(5, 10, 10)
+    # One mask exact, one half; what the first also covers of the second does not matter.
+    halves = {1: truth == 1, 2: (truth == 2) & (np.arange(40) < 20)}
+    assert prompted_miou(halves, truth) == pytest.approx((1 + 0.5) / 2)
+    assert prompted_miou({1: truth > 0, 2: truth > 0}, truth) == pytest.approx(0.5)
+    # An object without an answer counts as missed; a mask of nothing else is asked about.
+    assert prompted_miou({1: truth == 1, 7: truth == 0}, truth) == 0.5
+    # Strict mIoU would search: here the masks are exchanged.
+    assert prompted_miou({1: truth == 2, 2: truth == 1}, truth) == 0
+
+
+def test_prompted_miou_leaves_ignored_pixels_out() -> None:
+    truth = blocks(5, 10, 10)
+    spilling = {1: (truth == 1) | (truth == 0), 2: truth == 2}
+    assert prompted_miou(spilling, truth, ignore=truth == 0) == 1
+    assert prompted_miou({1: truth == 1}, truth, ignore=truth == 2) == 1
+    assert prompted_miou({1: truth == 1}, truth, ignore=truth > 0) is None
+    with pytest.raises(DatasetError, match="object 1"):
+        prompted_miou({1: np.ones((3, 3), bool)}, truth)
+
+
+@settings(max_examples=40, deadline=None)
+@given(boxes(), boxes(), st.permutations(range(1, 5)))
+def test_prompted_miou_of_any_ids(predicted: np.ndarray, truth: np.ndarray, new: list[int]) -> None:
+    masks = {k: predicted == k for k in range(1, 5)}
+    renamed = {new[k - 1]: mask for k, mask in masks.items()}
+    value = prompted_miou(masks, truth)
+    again = prompted_miou(renamed, np.array([0, *new])[truth])
+    assert (value is None) == (not truth.any())
+    if value is not None:
+        assert again == pytest.approx(value) and 0 <= value <= 1
+        # A matching can only choose better than the given pairs.
+        assert value <= score_labels(predicted, truth).strict_miou + 1e-9
+        assert prompted_miou({k: truth == k for k in range(1, 5)}, truth) == 1
