@@ -18,10 +18,15 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.metrics import COUNT_NAMES, SCORE_NAMES, score_labels
 from repsam_ros.evaluation.overlay import draw_labels
 from repsam_ros.evaluation.report import ImageResult, write_report
-from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals
+from repsam_ros.evaluation.statistics import (
+    BootstrapSettings,
+    bootstrap_intervals,
+    scene_groups,
+)
 from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
 from repsam_ros.paths import atomic_path
 from repsam_ros.progress import track
@@ -105,40 +110,57 @@ def evaluate(
     """Scores every sample and writes results into ``out``.
 
     Written are ``labels/`` (the predicted maps), ``overlays/`` (prediction beside truth),
-    ``per_image.csv``, ``config.yaml``, ``report.html`` and, last, ``metrics.json``.
+    ``per_image.csv``, ``per_image.json`` (the same rows with the score of each instance, from
+    which and ``labels/`` COCO AP can be computed again), ``config.yaml``, ``report.html`` and,
+    last, ``metrics.json``.
 
     Args:
         subject: What was scored: model, backend, hash, or the folder of label maps.
         config: The resolved configuration, plain values.
 
     Returns:
-        The content of ``metrics.json``; scores in percent.
+        The content of ``metrics.json``; scores in percent. ``coco`` holds AP and AR of the
+        whole data set, or says why they are left out.
+
+    Raises:
+        BackendError: Predictions have scores, but pycocotools is not installed.
     """
     # Old figures beside new label maps would mislead if this run is cut short.
     (out / "metrics.json").unlink(missing_ok=True)
     _write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
-    results = []
+    results: list[ImageResult] = []
+    rows: list[dict[str, Any]] = []
+    coco: CocoScorer | None = None
     for sample in track(dataset, len(dataset), "eval"):
         prediction = predict(sample)
+        if prediction.scores is not None:
+            coco = coco or CocoScorer()
+            coco.add(prediction.labels, prediction.scores, sample.labels, sample.ignore)
         scores = score_labels(prediction.labels, sample.labels, sample.ignore)
         write_png(out / "labels" / f"{sample.name}.png", prediction.labels)
         with atomic_path(out / "overlays" / f"{sample.name}.jpg") as temporary:
             temporary.write_bytes(encode_jpeg(_side_by_side(sample, prediction)))
         results.append(ImageResult(sample.name, scores, prediction.latency_s))
+        rows.append(_row(results[-1], prediction))
     about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
-    metrics = {**summarize(results, bootstrap), **about}
-    _write_text(out / "per_image.csv", _csv_text(results))
+    metrics = {**summarize(results, bootstrap), "coco": _coco_summary(coco), **about}
+    _write_text(out / "per_image.csv", _csv_text(rows))
+    _write_text(out / "per_image.json", json.dumps(rows, indent=2) + "\n")
     write_report(out / "report.html", metrics, results, out / "overlays")
     _write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
 def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[str, Any]:
-    """Means over images in percent with bootstrap intervals, and latencies in milliseconds."""
+    """Means over images in percent with bootstrap intervals, and latencies in milliseconds.
+
+    Where names have folders the intervals are over these scenes, whose number ``scenes`` is.
+    """
     values = 100.0 * np.array(
         [[getattr(result.scores, name) for name in SCORE_NAMES] for result in results]
     )
-    lower, upper = bootstrap_intervals(values, bootstrap)
+    groups = scene_groups([result.name for result in results])
+    lower, upper = bootstrap_intervals(values, bootstrap, groups)
     bounds = zip(lower, upper, strict=True)
     summary: dict[str, Any] = {
         "mean": _rounded(dict(zip(SCORE_NAMES, values.mean(axis=0), strict=True))),
@@ -152,6 +174,8 @@ def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[
         },
         "version": __version__,
     }
+    if groups is not None:
+        summary["scenes"] = len(np.unique(groups))
     latencies_s = [result.latency_s for result in results if result.latency_s is not None]
     if latencies_s:
         p50, p95 = 1000 * np.quantile(latencies_s, (0.5, 0.95))
@@ -185,15 +209,37 @@ def _matching_hues(predicted: NDArray[np.uint16], truth: NDArray[np.uint16]) -> 
     return hues
 
 
-def _csv_text(results: list[ImageResult]) -> str:
+def _coco_summary(scorer: CocoScorer | None) -> dict[str, Any]:
+    if scorer is None:
+        return {"omitted": "label maps carry no scores"}
+    fractions = scorer.summarize()
+    return {
+        name: None if value is None else round(100 * value, 4) for name, value in fractions.items()
+    }
+
+
+def _row(result: ImageResult, prediction: Prediction) -> dict[str, Any]:
+    """Percent, milliseconds and, unrounded, the scores of the instances in the label map."""
+    values, confidences = asdict(result.scores), prediction.scores
+    instances = None
+    if confidences is not None:
+        ids = [int(k) for k in np.unique(prediction.labels) if k]
+        instances = [{"id": k, "score": confidences[k]} for k in ids]
+    return {
+        "name": result.name,
+        **{name: round(100 * values[name], 4) for name in SCORE_NAMES},
+        **{name: values[name] for name in COUNT_NAMES},
+        "latency_ms": None if result.latency_s is None else round(1000 * result.latency_s, 2),
+        "instances": instances,
+    }
+
+
+def _csv_text(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("name", *SCORE_NAMES, *COUNT_NAMES, "latency_ms"))
-    for result in results:
-        values = asdict(result.scores)
-        latency = "" if result.latency_s is None else f"{1000 * result.latency_s:.2f}"
-        percents = (f"{100 * values[name]:.4f}" for name in SCORE_NAMES)
-        writer.writerow((result.name, *percents, *(values[n] for n in COUNT_NAMES), latency))
+    columns = ("name", *SCORE_NAMES, *COUNT_NAMES, "latency_ms")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
     return text.getvalue()
 
 

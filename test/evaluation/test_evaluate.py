@@ -14,6 +14,7 @@ import pytest
 
 from repsam_ros.datasets import Sample
 from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.evaluate import (
     Prediction,
     evaluate,
@@ -70,7 +71,9 @@ def perfect(sample: Sample) -> Prediction:
 
 def half(sample: Sample) -> Prediction:
     """Right in the first two images, empty in the third."""
-    return Prediction(sample.labels * np.uint16(sample.name != "third"), {2: 0.9, 300: 0.5}, 0.25)
+    if sample.name == "third":
+        return Prediction(np.zeros_like(sample.labels), {}, 0.25)
+    return Prediction(sample.labels, {2: 0.9, 300: 0.5}, 0.25)
 
 
 def test_perfect_label_maps_score_100(tmp_path: Path) -> None:
@@ -98,6 +101,40 @@ def test_means_rows_and_latency(tmp_path: Path) -> None:
     assert [float(row["overlap_f"]) for row in rows] == [100, 100, 0]
     assert [row["predicted"] for row in rows] == ["2", "2", "0"]
     assert "66.7" in text_table(metrics)
+
+
+def test_instance_scores_are_kept_and_give_the_same_ap_again(tmp_path: Path) -> None:
+    metrics = run(half, tmp_path)
+    # The surer of two objects is found in two of three images: 4 of 6, and 2 of 6 with one each;
+    # of COCO's 101 recall steps 67 lie below 2 / 3.
+    assert metrics["coco"] == pytest.approx(
+        {
+            **dict.fromkeys(("ap", "ap50", "ap75"), 100 * 67 / 101),
+            "ar1": 100 / 3,
+            "ar10": 200 / 3,
+            "ar100": 200 / 3,
+        },
+        abs=1e-3,
+    )
+    rows = json.loads((tmp_path / "per_image.json").read_text())
+    assert [row["name"] for row in rows] == Scenes.names
+    assert rows[0]["overlap_f"] == 100 and rows[0]["latency_ms"] == 250
+    assert rows[0]["instances"] == [{"id": 2, "score": 0.9}, {"id": 300, "score": 0.5}]
+    assert rows[2]["instances"] == []
+    scorer = CocoScorer()
+    for row, sample in zip(rows, Scenes(), strict=True):
+        labels = read_labels(tmp_path / "labels" / f"{row['name']}.png")
+        scores = {instance["id"]: instance["score"] for instance in row["instances"]}
+        scorer.add(labels, scores, sample.labels, sample.ignore)
+    again = {name: round(100 * value, 4) for name, value in scorer.summarize().items()}
+    assert again == metrics["coco"]
+
+
+def test_label_maps_without_scores_have_no_ap(tmp_path: Path) -> None:
+    metrics = run(perfect, tmp_path)
+    assert metrics["coco"] == {"omitted": "label maps carry no scores"}
+    rows = json.loads((tmp_path / "per_image.json").read_text())
+    assert {row["instances"] for row in rows} == {None}
 
 
 class Page(HTMLParser):
@@ -164,6 +201,20 @@ def test_label_maps_from_files(tmp_path: Path) -> None:
     (folder / "third.png").unlink()
     with pytest.raises(DatasetError, match="no label map named third"):
         predict_from_files(folder, Scenes.names)
+
+
+class TwoScenes(Scenes):
+    names = ["a/1", "a/2", "b/1"]
+
+
+def test_intervals_are_over_scenes_where_names_have_folders(tmp_path: Path) -> None:
+    def good_in_one_scene(sample: Sample) -> Prediction:
+        return Prediction(sample.labels * np.uint16(sample.name.startswith("a")))
+
+    metrics = run(good_in_one_scene, tmp_path, TwoScenes())
+    assert metrics["scenes"] == 2 and metrics["n"] == 3
+    assert metrics["ci95"]["overlap_f"] == [0, 100]
+    assert "scenes" not in run(perfect, tmp_path)
 
 
 class NestedScenes(Scenes):
