@@ -14,48 +14,18 @@ from torch import Tensor, nn
 
 from repsam_ros.adaptation.distributed import Team
 from repsam_ros.adaptation.losses import heatmap_loss, mask_losses
+from repsam_ros.adaptation.picture_sources import DataSettings, PictureSource, open_source
 from repsam_ros.adaptation.targets import centre_targets, prompt_masks, sample_prompts
 from repsam_ros.config import to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, build_network
 from repsam_ros.network.weights import load_weights, save_weights
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.pool import PicturePool, PoolSettings, render_pool
-from repsam_ros.simulation.rendering import Pictures, Rendered, expose
-from repsam_ros.simulation.scenes import save_scenes, settle_scenes
-from repsam_ros.simulation.sensor import SensedScene, SensorSettings
+from repsam_ros.simulation.pool import PoolSettings
+from repsam_ros.simulation.rendering import Pictures
 from repsam_ros.simulation.views import MAX_OBJECTS
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class SceneSettings:
-    """Settled scenes that training draws from.
-
-    Attributes:
-        count: Number of scenes.
-        seed: Seed of the first scene; the others follow.
-        processes: Processes that settle them.
-    """
-
-    count: int = 16000
-    seed: int = 1000
-    processes: int = 2
-
-
-@dataclass(frozen=True)
-class DataSettings:
-    """Training data, made by the run itself when it is not there.
-
-    Attributes:
-        folder: Where scenes and pictures are kept; beside the run without it.
-    """
-
-    folder: str | None = None
-    scenes: SceneSettings = field(default_factory=SceneSettings)
-    pool: PoolSettings = field(default_factory=PoolSettings)
-    sensor: SensorSettings = field(default_factory=SensorSettings)
 
 
 @dataclass(frozen=True)
@@ -83,7 +53,9 @@ class TrainConfig:
         precision: ``bf16`` (autocast) or ``fp32``.
         depth_dropout: Share of pictures that lose all depth.
         color_dropout: Share of pictures that lose all colour.
+        compile: Fuse the network's kernels with ``torch.compile``; pays on a GPU.
         start_from: Weight file or model name to start from, fresh weights without it.
+        frozen: Names of modules that keep the weights they start with.
         save_every: Steps between checkpoints.
     """
 
@@ -99,11 +71,13 @@ class TrainConfig:
     precision: str = "bf16"
     depth_dropout: float = 0.1
     color_dropout: float = 0.08
+    compile: bool = False
     start_from: str | None = None
+    frozen: tuple[str, ...] = ()
     save_every: int = 1000
     log_every: int = 50
     network: NetworkConfig = field(default_factory=NetworkConfig)
-    data: DataSettings = field(default_factory=DataSettings)
+    data: DataSettings = field(default_factory=lambda: DataSettings(pool=PoolSettings()))
     losses: LossWeights = field(default_factory=LossWeights)
 
     def __post_init__(self) -> None:
@@ -141,8 +115,10 @@ class Trainer:
         if config.start_from is not None:
             load_weights(self.network, config.start_from)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        decayed = [p for p in self.network.parameters() if p.ndim > 1]
-        plain = [p for p in self.network.parameters() if p.ndim <= 1]
+        self._freeze(config.frozen)
+        trained = [p for p in self.network.parameters() if p.requires_grad]
+        decayed = [p for p in trained if p.ndim > 1]
+        plain = [p for p in trained if p.ndim <= 1]
         self.optimizer = torch.optim.AdamW(
             [
                 {"params": decayed, "weight_decay": config.weight_decay},
@@ -152,27 +128,34 @@ class Trainer:
             betas=(0.9, 0.98),
             fused=device.type == "cuda",
         )
-        self.step = 0
-        self.pool = self._pool()
+        self.step, self.seconds = 0, 0.0
+        self._source: PictureSource | None = None
+        self._encode, self._decode = self.network.encode, self.network.decode
+        if config.compile:
+            self._encode = torch.compile(self._encode)
+            self._decode = torch.compile(self._decode)
 
-    def _pool(self) -> PicturePool:
-        """The pictures to train on; scenes and pictures that are missing are made first."""
-        data = self.config.data
-        folder = self.out / "data" if data.folder is None else Path(data.folder)
-        if self.team.leads:
-            self._make_data(folder)
-        self.team.wait()
-        return PicturePool(folder)
+    def _freeze(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            try:
+                part = self.network.get_submodule(name)
+            except AttributeError as error:
+                raise ConfigError(f"frozen: the network has no module {name!r}") from error
+            part.requires_grad_(False)
 
-    def _make_data(self, folder: Path) -> None:
-        data = self.config.data
-        scenes = folder / f"scenes-{data.scenes.seed}-{data.scenes.count}.npz"
-        if not scenes.is_file():
-            logger.info("settling %d scenes into %s", data.scenes.count, scenes)
-            seeds = [data.scenes.seed + i for i in range(data.scenes.count)]
-            save_scenes(scenes, list(settle_scenes(seeds, data.scenes.processes)))
-        logger.info("rendering %d pictures into %s", data.pool.pictures, folder)
-        render_pool(folder, scenes, data.pool, self.network.spec.canvas_px)
+    @property
+    def source(self) -> PictureSource:
+        """Where the pictures come from; opened at the step that is trained next."""
+        if self._source is None:
+            self._source = open_source(
+                self.config.data,
+                self.config.batch_size,
+                self.network.spec.canvas_px,
+                self.out / "data",
+                self.team,
+                self.step,
+            )
+        return self._source
 
     @property
     def checkpoint_path(self) -> Path:
@@ -185,6 +168,7 @@ class Trainer:
             return
         state = {
             "step": self.step,
+            "seconds": self.seconds,
             "config": json.dumps(to_plain(self.config)),
             "network": self.network.state_dict(),
             "average": self.average,
@@ -210,45 +194,42 @@ class Trainer:
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = int(state["step"])
+        self.step, self.seconds = int(state["step"]), float(state["seconds"])
 
     def run(self, max_seconds: float = math.inf) -> None:
         """Trains to the last step, or until ``max_seconds`` have passed; saves in both cases."""
-        config, start = self.config, time.monotonic()
-        with (self.out / "metrics.jsonl").open("a") as log:
-            while self.step < config.steps:
-                metrics = self._train_step()
-                self.step += 1
-                if self.step % config.log_every == 0 or self.step == config.steps:
-                    row = {"step": self.step, "seconds": round(time.monotonic() - start, 1)}
-                    row.update({name: round(float(value), 5) for name, value in metrics.items()})
-                    if not math.isfinite(row["loss"]):
-                        raise CheckpointError(
-                            f"loss is {row['loss']} at step {self.step}; {self.checkpoint_path} "
-                            "holds the last good state: lower learning_rate or use precision fp32"
-                        )
-                    if self.team.leads:
-                        log.write(json.dumps(row) + "\n")
-                        log.flush()
-                        logger.info("%s", row)
-                if self.step % config.save_every == 0:
-                    self.save()
-                if self.team.any(time.monotonic() - start > max_seconds):
-                    break
+        config, start, before = self.config, time.monotonic(), self.seconds
+        while self.step < config.steps:
+            metrics = self._train_step()
+            self.step += 1
+            self.seconds = before + time.monotonic() - start
+            if self.step % config.log_every == 0 or self.step == config.steps:
+                self._log(metrics)
+            if self.step % config.save_every == 0:
+                self.save()
+            if self.team.any(time.monotonic() - start > max_seconds):
+                break
         self.save()
+
+    def _log(self, metrics: dict[str, Tensor]) -> None:
+        row = {"step": self.step, "seconds": round(self.seconds, 1)}
+        row.update({name: round(float(value), 5) for name, value in metrics.items()})
+        if not math.isfinite(row["loss"]):
+            raise CheckpointError(
+                f"loss is {row['loss']} at step {self.step}; {self.checkpoint_path} "
+                "holds the last good state: lower learning_rate or use precision fp32"
+            )
+        if self.team.leads:
+            with (self.out / "metrics.jsonl").open("a") as log:
+                log.write(json.dumps(row) + "\n")
+            logger.info("%s", row)
 
     def _train_step(self) -> dict[str, Tensor]:
         config = self.config
-        seed = (config.seed * 1_000_003 + self.step) % 2**62
-        draw = torch.Generator().manual_seed(seed + 1)
-        numbers = torch.randint(len(self.pool), (config.batch_size,), generator=draw).tolist()
-        # From here on each process draws for its own share of the batch.
-        seed = seed * self.team.size + self.team.rank
-        draw = torch.Generator().manual_seed(seed)
-        rendered = _mirrored(self.pool.batch(numbers[self.team.rank :: self.team.size]), draw)
-        pictures = expose(rendered, config.data.sensor, seed)
-        pictures = Pictures(*(value.to(self.device) for value in vars(pictures).values()))
-        draw = torch.Generator(self.device).manual_seed(seed + 2)
+        seed = (config.seed * 1_000_003 + self.step) % 2**32
+        # Each process draws for its own share of the batch.
+        draw = torch.Generator(self.device).manual_seed(seed * self.team.size + self.team.rank)
+        pictures = self.source.batch(self.step, draw)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -269,8 +250,8 @@ class Trainer:
         prompts = sample_prompts(centres, config.prompts_per_image, config.background_prompts, draw)
         target = prompt_masks(pictures.ids, prompts)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            encoded = self.network.encode(color, depth_m, pictures.intrinsics)
-            decoded = self.network.decode(encoded, prompts.image_index, prompts.points_px)
+            encoded = self._encode(color, depth_m, pictures.intrinsics)
+            decoded = self._decode(encoded, prompts.image_index, prompts.points_px)
         masks = mask_losses(decoded.logits, decoded.predicted_iou, target)
         heatmap = heatmap_loss(encoded.heatmap, centres.heatmap, centres.weight)
         foreground = nn.functional.binary_cross_entropy_with_logits(
@@ -315,21 +296,6 @@ class Trainer:
         for name, value in state.items():
             if not value.is_floating_point():
                 self.average[name].copy_(value)
-
-
-def _mirrored(rendered: Rendered, draw: torch.Generator) -> Rendered:
-    """Mirrors a random half of a batch left to right."""
-    flip = torch.rand(len(rendered.ids), generator=draw) < 0.5
-
-    def mirror(value: Tensor) -> Tensor:
-        shape = (-1, *[1] * (value.ndim - 1))
-        return torch.where(flip.reshape(shape), value.flip(-1), value)
-
-    intrinsics = rendered.intrinsics.clone()
-    width = rendered.ids.shape[-1]
-    intrinsics[:, 2] = torch.where(flip, width - 1 - intrinsics[:, 2], intrinsics[:, 2])
-    sight = SensedScene(**{name: mirror(value) for name, value in vars(rendered.sight).items()})
-    return Rendered(mirror(rendered.color), sight, mirror(rendered.ids), intrinsics)
 
 
 def train(config: TrainConfig, out: Path, device: str, resume: bool, max_seconds: float) -> Path:

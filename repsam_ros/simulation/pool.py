@@ -8,6 +8,7 @@ killed rendering goes on where it stopped.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,12 +20,19 @@ from numpy.typing import NDArray
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings
-from repsam_ros.simulation.scenes import load_scenes
+from repsam_ros.simulation.scenes import (
+    SceneSettings,
+    load_scenes,
+    save_scenes,
+    settle_scenes,
+)
 from repsam_ros.simulation.sensor import SensedScene
 from repsam_ros.simulation.views import ViewSettings, draw_view
 
+logger = logging.getLogger(__name__)
+
 SHARD = 64
-SHADOWED, GLASS, ON_TABLE = 1, 2, 4
+GLASS, ON_TABLE = 1, 2
 DEPTH_STEP_M = 1e-4
 PIXEL = np.dtype(
     [
@@ -41,17 +49,24 @@ PIXEL = np.dtype(
 
 @dataclass(frozen=True)
 class PoolSettings:
-    """What is rendered.
+    """What is settled and rendered.
 
     Attributes:
-        pictures: Number of pictures.
-        seed: Of scenes, cameras, rooms and materials.
-        processes: Processes that render.
+        folder: Where scenes and pictures are kept; beside the run without it.
+        scene_count: Number of settled scenes.
+        scene_seed: Seed of the first scene; the others follow.
+        pictures: Number of pictures; each shows a random scene.
+        seed: Of the choice of scenes, of cameras, rooms and materials.
+        processes: Processes that settle and render.
     """
 
+    folder: str | None = None
+    scene_count: int = 16000
+    scene_seed: int = 1000
     pictures: int = 6000
     seed: int = 1
     processes: int = 2
+    scenes: SceneSettings = field(default_factory=SceneSettings)
     views: ViewSettings = field(default_factory=ViewSettings)
     render: RenderSettings = field(default_factory=RenderSettings)
 
@@ -66,9 +81,7 @@ def _pack(rendered: Rendered) -> NDArray[np.void]:
     record["incidence"] = (sight.incidence_rad[0] * (255 / 1.6)).round().clamp(0, 255).numpy()
     record["dropout"] = (sight.dropout[0] * 255).round().numpy()
     record["id"] = rendered.ids[0].numpy()
-    record["flags"] = (
-        sight.shadowed[0] * SHADOWED + sight.glass[0] * GLASS + sight.on_table[0] * ON_TABLE
-    ).numpy()
+    record["flags"] = (sight.glass[0] * GLASS + sight.on_table[0] * ON_TABLE).numpy()
     return record
 
 
@@ -83,7 +96,6 @@ def unpack(records: NDArray[np.void], intrinsics: NDArray[np.float32]) -> Render
         depth_m=plane("depth") * DEPTH_STEP_M,
         through_m=plane("through") * DEPTH_STEP_M,
         incidence_rad=plane("incidence") * (1.6 / 255),
-        shadowed=(flags & SHADOWED) > 0,
         glass=(flags & GLASS) > 0,
         dropout=plane("dropout") / 255,
         on_table=(flags & ON_TABLE) > 0,
@@ -113,10 +125,14 @@ def _render_shard(
             np.save(temporary, array)
 
 
-def render_pool(
-    folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int]
-) -> None:
-    """Renders the shards that are not there yet."""
+def make_pool(folder: Path, settings: PoolSettings, size: tuple[int, int]) -> None:
+    """Settles the scenes and renders the shards that are not there yet."""
+    scenes_path = folder / f"scenes-{settings.scene_seed}-{settings.scene_count}.npz"
+    if not scenes_path.is_file():
+        logger.info("settling %d scenes into %s", settings.scene_count, scenes_path)
+        seeds = [settings.scene_seed + i for i in range(settings.scene_count)]
+        save_scenes(scenes_path, list(settle_scenes(seeds, settings.processes, settings.scenes)))
+    logger.info("rendering %d pictures into %s", settings.pictures, folder)
     numbers = range(-(-settings.pictures // SHARD))
     missing = [n for n in numbers if not (folder / f"pixels-{n:05d}.npy").is_file()]
     tasks = [(number, folder, scenes_path, settings, size) for number in missing]

@@ -38,7 +38,6 @@ from repsam_ros.simulation.views import (
     LAMP_STRENGTH,
     MAX_OBJECTS,
     MESH,
-    PROJECTOR,
     SCALE,
     SHININESS,
     SKY,
@@ -207,18 +206,12 @@ class FastRenderer:
         hit = first.distance < FAR_M
         color = torch.where(hit[:, None], color, light[:, SKY : SKY + 3, None])
         seen_material = _material(materials, seen.owner)
-        # The projector sits beside the camera; what it does not reach has no depth.
-        draw = light[:, PROJECTOR]
-        side = torch.where(draw < 0.8, -1.0, 1.0) * (0.03 + 0.05 * light[:, PROJECTOR - 1])
-        projector = origin + pose[:, :, :1] * side[:, None, None]
-        lit = run(through.point + 1e-3 * through.normal, projector - through.point, True)
         image = (len(pose), *size)
         is_object = (seen.owner < MAX_OBJECTS) & hit
         sight = SensedScene(
             depth_m=torch.where(hit, first.distance, 0.0).reshape(image),
             through_m=torch.where(behind.distance < FAR_M, behind.distance, 0.0).reshape(image),
             incidence_rad=incidence.reshape(image),
-            shadowed=(lit.distance < 1).reshape(image),
             glass=((seen_material[..., GLASS] > 0.5) & hit).reshape(image),
             dropout=seen_material[..., DROPOUT].reshape(image),
             on_table=((seen.owner <= TABLE) & hit).reshape(image),
@@ -293,9 +286,11 @@ class FastRenderer:
 
 
 @torch.no_grad()
-def expose(rendered: Rendered, sensor: SensorSettings, seed: int) -> Pictures:
+def expose(rendered: Rendered, sensor: SensorSettings, seed: int | torch.Generator) -> Pictures:
     """What camera and depth sensor make of it; the same seed gives the same pixels."""
-    draw = torch.Generator(rendered.color.device).manual_seed(seed)
+    draw = seed
+    if not isinstance(draw, torch.Generator):
+        draw = torch.Generator(rendered.color.device).manual_seed(draw)
     depth_m = sense(rendered.sight, sensor, draw)
     return Pictures(
         _camera_effects(rendered.color, draw), depth_m, rendered.ids, rendered.intrinsics

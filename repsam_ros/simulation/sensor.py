@@ -118,8 +118,6 @@ class SensedScene:
         depth_m: True depth of what is seen, 0 = nothing.
         through_m: True depth behind glass, equal to ``depth_m`` elsewhere.
         incidence_rad: Angle between ray and surface normal.
-        shadowed: Not reached by the renderer's projector; :func:`sense` casts the shadows of its
-            own projector and does not read this.
         glass: Transparent.
         dropout: In [0, 1], how much the material swallows the pattern.
         on_table: Table or object, not the room.
@@ -128,7 +126,6 @@ class SensedScene:
     depth_m: Tensor
     through_m: Tensor
     incidence_rad: Tensor
-    shadowed: Tensor
     glass: Tensor
     dropout: Tensor
     on_table: Tensor

@@ -33,7 +33,7 @@ MATERIAL_COUNT = MAX_OBJECTS + 8
 TEXTURE, SCALE, TINT, TINT_SHARE, GLOSS, SHININESS, GLASS, DROPOUT = 0, 1, 2, 5, 6, 7, 8, 9
 # Entries of the light.
 LAMP, FILL, AMBIENT, LAMP_STRENGTH, FILL_STRENGTH = 0, 3, 6, 7, 8
-LAMP_COLOR, SKY, PROJECTOR = 9, 12, 15
+LAMP_COLOR, SKY = 9, 12
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ class View:
             ``pose_K`` (P, 12) world_from_surface, ``size_K`` (P, 4) and ``owner_K`` (P,) of each
             surface kind K; ``materials`` (MATERIAL_COUNT, 10); ``camera`` (12,)
             world_from_camera, optical frame (REP-103); ``intrinsics`` (4,) fx fy cx cy;
-            ``light`` (16,).
+            ``light`` (15,).
         size: (height, width).
         rig: Name of the camera rig.
     """
@@ -264,7 +264,7 @@ class _Placed:
 
 
 def _object_surfaces(item: SimObject) -> list[Surface]:
-    if getattr(item, "mesh", None) is None:
+    if item.mesh is None:
         return item.surfaces()
     half = item.half_extents()
     return [Surface(MESH, (float(half[0]), float(half[1]), float(half[2]), 0.0))]
@@ -311,7 +311,7 @@ def draw_view(
 
 
 def draw_light(rng: np.random.Generator) -> NDArray[np.float32]:
-    """(16,) a lamp, a fill light, the ambient light, the sky and the projector's side."""
+    """(15,) a lamp, a fill light, the ambient light and the sky."""
     warmth = rng.normal(0, 0.12)
     position = np.array([*rng.uniform(-2, 2, 2), rng.uniform(0.8, 2.5)])
     fill = rng.normal(0, 1, 3) + np.array([0, 0, 1.0])
@@ -326,7 +326,6 @@ def draw_light(rng: np.random.Generator) -> NDArray[np.float32]:
             1.0,
             1 - warmth,
             *rng.uniform(0.1, 1.0, 3),  # sky
-            rng.random(),  # side of the projector
         ],
         np.float32,
     )

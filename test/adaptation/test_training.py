@@ -21,7 +21,7 @@ from repsam_ros.paths import share_dir
 def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
     folder = tmp_path_factory.mktemp("data")
     path = share_dir() / "config" / "experiments" / "smoke.yaml"
-    return load_config(TrainConfig, path, [f"data.folder={folder}"])
+    return load_config(TrainConfig, path, [f"data.pool.folder={folder}"])
 
 
 def test_a_stopped_and_resumed_run_equals_an_unbroken_one(
@@ -54,7 +54,7 @@ def test_resume_refuses_another_configuration(config: TrainConfig, tmp_path: Pat
     other = load_config(
         TrainConfig,
         share_dir() / "config" / "experiments" / "smoke.yaml",
-        [f"data.folder={config.data.folder}", "learning_rate=0.5"],
+        [f"data.pool.folder={config.data.pool.folder}", "learning_rate=0.5"],
     )
     with pytest.raises(CheckpointError, match="another configuration"):
         train(other, tmp_path, "cpu", True, 0)
@@ -72,17 +72,17 @@ def test_resume_names_a_missing_or_broken_checkpoint(config: TrainConfig, tmp_pa
 
 
 def test_a_killed_rendering_leaves_no_half_shard(config: TrainConfig, tmp_path: Path) -> None:
-    assert config.data.folder is not None
-    shutil.copytree(config.data.folder, tmp_path / "data")
+    assert config.data.pool is not None and config.data.pool.folder is not None
+    shutil.copytree(config.data.pool.folder, tmp_path / "data")
     for shard in (tmp_path / "data").glob("pixels-*.npy"):
         shard.unlink()
     again = load_config(
         TrainConfig,
         share_dir() / "config" / "experiments" / "smoke.yaml",
-        [f"data.folder={tmp_path / 'data'}"],
+        [f"data.pool.folder={tmp_path / 'data'}"],
     )
-    Trainer(again, tmp_path, torch.device("cpu"))
-    for shard in Path(config.data.folder).glob("*.npy"):
+    train(again, tmp_path / "again", "cpu", False, max_seconds=0)
+    for shard in Path(config.data.pool.folder).glob("*.npy"):
         assert (tmp_path / "data" / shard.name).read_bytes() == shard.read_bytes()
 
 

@@ -52,7 +52,6 @@ def scene_of(depth_m: torch.Tensor, **changes: torch.Tensor) -> SensedScene:
         "depth_m": depth_m,
         "through_m": depth_m,
         "incidence_rad": zero,
-        "shadowed": no,
         "glass": no,
         "dropout": zero,
         "on_table": ~no,

@@ -1,0 +1,100 @@
+"""Picture sources: a step's pictures follow from the seed and the step, however one got there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from repsam_ros.adaptation.distributed import Team
+from repsam_ros.adaptation.picture_sources import (
+    DataSettings,
+    SourceSettings,
+    StreamSettings,
+    from_planes,
+    mirrored,
+    open_source,
+    to_planes,
+)
+from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.rendering import FastRenderer, Pictures, Rendered
+from repsam_ros.simulation.scenes import settle_scene
+from repsam_ros.simulation.views import ViewSettings, draw_view
+
+SIZE = (48, 64)
+STREAM = StreamSettings(workers=0, views_per_scene=2, batch_scenes=2, kept=2)
+
+
+def pictures(data: DataSettings, first: int, steps: int, folder: Path) -> list[Pictures]:
+    device = torch.device("cpu")
+    source = open_source(data, 4, SIZE, folder, Team(device), first)
+    return [
+        source.batch(step, torch.Generator(device).manual_seed(step))
+        for step in range(first, first + steps)
+    ]
+
+
+@pytest.mark.parametrize("kind", ["stream", "source"])
+def test_a_source_opened_late_goes_on_where_an_unbroken_one_is(kind: str, tmp_path: Path) -> None:
+    settings = {"stream": STREAM, "source": SourceSettings(workers=0)}[kind]
+    data = DataSettings(**{kind: settings})
+    whole = pictures(data, 0, 5, tmp_path)
+    late = pictures(data, 3, 2, tmp_path)
+    for a, b in zip(whole[3:], late, strict=True):
+        for name in vars(a):
+            assert torch.equal(getattr(a, name), getattr(b, name)), name
+    assert not torch.equal(whole[3].color, whole[4].color)
+    assert all(batch.ids.amax() > 0 for batch in whole)
+
+
+def test_workers_change_nothing(tmp_path: Path) -> None:
+    alone = pictures(DataSettings(stream=STREAM), 0, 2, tmp_path)
+    helped = pictures(DataSettings(stream=replace(STREAM, workers=2)), 0, 2, tmp_path)
+    for a, b in zip(alone, helped, strict=True):
+        assert torch.equal(a.color, b.color) and torch.equal(a.depth_m, b.depth_m)
+
+
+def test_source_pictures_have_no_depth(tmp_path: Path) -> None:
+    batch = pictures(DataSettings(source=SourceSettings(workers=0)), 0, 1, tmp_path)[0]
+    assert not batch.depth_m.any()
+    assert batch.color.min() >= 0 and batch.color.max() <= 1
+    assert batch.ids.amax() <= 20
+
+
+def test_exactly_one_source_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match="exactly one"):
+        DataSettings()
+    with pytest.raises(ConfigError, match="exactly one"):
+        DataSettings(stream=STREAM, source=SourceSettings())
+
+
+@pytest.fixture(scope="module")
+def rendered() -> Rendered:
+    settings = ViewSettings(glass_scene_share=1.0)
+    return FastRenderer().render([draw_view(settle_scene(4), (i,), settings, SIZE) for i in (1, 2)])
+
+
+def test_small_planes_keep_what_training_needs(rendered: Rendered) -> None:
+    again = from_planes(to_planes(rendered))
+    assert torch.equal(again.ids, rendered.ids)
+    assert torch.equal(again.sight.depth_m, rendered.sight.depth_m)
+    assert torch.equal(again.sight.glass, rendered.sight.glass)
+    assert (again.color - rendered.color).abs().max() <= 0.51 / 255
+    assert (again.sight.incidence_rad - rendered.sight.incidence_rad).abs().max() < 1e-3
+
+
+def test_a_mirrored_picture_shows_the_mirrored_scene(rendered: Rendered) -> None:
+    for seed in range(20):
+        draw = torch.Generator().manual_seed(seed)
+        result = mirrored(rendered, draw)
+        flipped = result.ids[0].ne(rendered.ids[0]).any()
+        if flipped:
+            break
+    assert torch.equal(result.ids[0], rendered.ids[0].flip(-1))
+    # A point keeps its depth and its distance from the optical axis.
+    u = torch.arange(SIZE[1])
+    before = (u - rendered.intrinsics[0, 2]).flip(0)
+    after = u - result.intrinsics[0, 2]
+    assert torch.allclose(before, -after, atol=1e-4)
