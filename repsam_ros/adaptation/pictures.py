@@ -1,0 +1,140 @@
+"""The pictures of a training by number: the same for a seed whoever makes them.
+
+Picture ``n`` of a training follows from the seed and ``n`` alone, and step ``k`` takes pictures
+``k * batch_size`` and on. So a resumed run gets the batches of an uninterrupted one, and the
+number of worker processes changes nothing but the speed. Workers import this module and no
+renderer, which keeps their start short.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+from torch.utils.data import get_worker_info
+
+from repsam_ros.adaptation.augmentation import (
+    IGNORED,
+    AugmentationSettings,
+    Picture,
+    plain_picture,
+    varied_picture,
+    vary_color,
+)
+from repsam_ros.datasets import Dataset, open_dataset
+from repsam_ros.errors import DatasetError, RepsamError
+from repsam_ros.simulation.source import source_picture
+
+_SHUFFLE, _VARY = 0, 1
+
+
+class PictureMaker(Protocol):
+    """Makes picture ``number`` of a training; travels to the worker processes."""
+
+    def __call__(self, number: int) -> Picture: ...
+
+
+@lru_cache(maxsize=4)
+def _opened(name: str, root: Path, split: str | None) -> Dataset:
+    return open_dataset(name, root, split)
+
+
+@dataclass(frozen=True)
+class SamplePictures:
+    """Samples of a data set, each once an epoch, in an order that is new every epoch.
+
+    Each process opens the data set for itself. Without ``augmentation`` pictures are not varied.
+
+    Raises:
+        DatasetError: The data set cannot be opened or is empty.
+    """
+
+    dataset: str
+    root: Path
+    split: str | None
+    canvas_px: tuple[int, int]
+    seed: int
+    augmentation: AugmentationSettings | None
+
+    def __post_init__(self) -> None:
+        if not len(_opened(self.dataset, self.root, self.split)):
+            raise DatasetError(f"{self.root}: no samples to train on")
+
+    def __call__(self, number: int) -> Picture:
+        samples = _opened(self.dataset, self.root, self.split)
+        epoch, place = divmod(number, len(samples))
+        sample = samples[int(_order(self.seed, epoch, len(samples))[place])]
+        if self.augmentation is None:
+            return plain_picture(sample, self.canvas_px)
+        rng = np.random.default_rng([self.seed, number, _VARY])
+        return varied_picture(sample, self.canvas_px, self.augmentation, rng)
+
+
+@lru_cache(maxsize=4)
+def _order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch, _SHUFFLE]).permutation(length)
+
+
+@dataclass(frozen=True)
+class SourcePictures:
+    """The endless stream of source pictures; they have no depth, and some camera's intrinsics."""
+
+    canvas_px: tuple[int, int]
+    seed: int
+    augmentation: AugmentationSettings | None
+
+    def __call__(self, number: int) -> Picture:
+        source = source_picture((self.seed, number), self.canvas_px)
+        truth = np.where(source.ignore, np.uint8(IGNORED), source.ids)
+        height, width = self.canvas_px
+        intrinsics = np.array([width, width, (width - 1) / 2, (height - 1) / 2], np.float32)
+        color = source.color
+        if self.augmentation is not None:
+            rng = np.random.default_rng([self.seed, number, _VARY])
+            color = vary_color(color, self.augmentation, rng)
+        return Picture(color, None, truth, intrinsics)
+
+
+def start_worker(_: int) -> None:
+    """Keeps OpenCV of a worker process to the core that it has."""
+    cv2.setNumThreads(1)
+
+
+class Steps(TorchDataset[Any]):
+    """The batch of each step, or the error that keeps it from being made."""
+
+    def __init__(self, maker: PictureMaker, batch_size: int, share: tuple[int, int]) -> None:
+        self._maker, self._batch_size, self._share = maker, batch_size, share
+
+    def __getitem__(self, step: int) -> dict[str, Tensor] | DatasetError:
+        rank, size = self._share
+        numbers = range(step * self._batch_size + rank, (step + 1) * self._batch_size, size)
+        try:
+            return _stacked(self._maker(number) for number in numbers)
+        except RepsamError as error:
+            # Not every exception survives the way from a worker; this one does, in one line.
+            return DatasetError(str(error))
+
+
+def _stacked(pictures: Iterator[Picture]) -> dict[str, Tensor]:
+    """(B, ...) tensors, in shared memory where another process will read them."""
+    columns = list(zip(*pictures, strict=True))
+    batch = {}
+    for name, column in zip(Picture._fields, columns, strict=True):
+        if column[0] is None:
+            continue
+        tensor = torch.from_numpy(np.empty((len(column), *column[0].shape), column[0].dtype))
+        if get_worker_info() is not None:
+            tensor.share_memory_()
+        np.stack(column, out=tensor.numpy())
+        batch[name] = tensor
+    return batch
