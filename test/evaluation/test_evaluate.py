@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from collections.abc import Iterator
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -135,44 +133,6 @@ def test_label_maps_without_scores_have_no_ap(tmp_path: Path) -> None:
     assert metrics["coco"] == {"omitted": "label maps carry no scores"}
     rows = json.loads((tmp_path / "per_image.json").read_text())
     assert {row["instances"] for row in rows} == {None}
-
-
-class Page(HTMLParser):
-    """Collects what a page shows and what it would fetch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open_tags: list[str] = []
-        self.text = ""
-        self.sources: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.sources += [value or "" for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img", "line"):
-            self.open_tags.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        pass
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open_tags.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
-def test_report_is_whole_and_needs_no_other_file(tmp_path: Path) -> None:
-    run(half, tmp_path)
-    text = (tmp_path / "report.html").read_text()
-    page = Page()
-    page.feed(text)
-    assert page.open_tags == []
-    assert len(page.sources) == 3
-    assert all(source.startswith("data:image/jpeg;base64,") for source in page.sources)
-    assert not re.search(r"url\(|https?://|<script", text)
-    assert "Worst: third" in page.text and "Best: first" in page.text
-    assert "Median: second & <last>" in page.text
-    assert "root: <nowhere>" in page.text
 
 
 def test_results_are_complete_or_without_metrics(tmp_path: Path) -> None:
