@@ -97,7 +97,7 @@ def _on_device(batch: dict[str, Tensor], device: torch.device) -> TrainingPictur
     if depth_m is None:
         depth_m = torch.zeros(truth.shape, device=device)
     return TrainingPictures(
-        color=moved["color"].permute(0, 3, 1, 2).float() / 255,
+        color=moved["color"].permute(0, 3, 1, 2).float().div_(255),
         depth_m=depth_m,
         ids=truth.long().masked_fill_(ignore, 0),
         intrinsics=moved["intrinsics"],
