@@ -80,11 +80,11 @@ class SensorSettings:
         blackout_share: Share of pictures without any depth.
     """
 
-    axial_scale: Range = (0.3, 1.5)
-    axial_smooth: Range = (0.3, 0.9)
-    lateral_px: Range = (0.2, 1.0)
+    axial_scale: Range = (0.3, 1.3)
+    axial_smooth: Range = (0.5, 0.99)
+    lateral_px: Range = (0.1, 0.8)
     fatten_px: Range = (0.3, 2.5)
-    ragged_px: Range = (0.4, 1.6)
+    ragged_px: Range = (0.3, 1.4)
     thin_dropout: Range = (0.0, 0.7)
     mixing: Range = (0.0, 0.3)
     projector_m: Range = (0.02, 0.065)
@@ -94,17 +94,17 @@ class SensorSettings:
     quantised_share: float = 0.7
     disparity_steps_m: Range = (300.0, 1000.0)
     grazing_deg: Range = (72.0, 86.0)
-    edge_dropout: Range = (0.0, 0.4)
+    edge_dropout: Range = (0.0, 0.3)
     edge_band_px: Range = (-4.0, 5.0)
     dark_dropout: Range = (0.5, 1.0)
     speckle_holes: float = 3.0
-    outlier_share: Range = (0.0, 0.002)
+    outlier_share: Range = (0.0, 0.0005)
     near_m: Range = (0.15, 0.45)
     far_m: Range = (1.8, 6.0)
     border_px: Range = (0.0, 8.0)
     border_right_px: Range = (0.0, 66.0)
-    glass_missing: Range = (0.2, 0.8)
-    glass_surface: Range = (0.02, 0.2)
+    glass_missing: Range = (0.15, 0.65)
+    glass_surface: Range = (0.0, 0.15)
     glass_bend: Range = (0.005, 0.04)
     crop_share: float = 0.5
     blackout_share: float = 0.0

@@ -234,6 +234,27 @@ def test_edges_lose_their_share(share: float) -> None:
     assert sum(lost) / len(lost) == pytest.approx(share * edge_pixels, rel=0.2)
 
 
+def test_stereo_loses_a_band_on_the_far_side_of_edges() -> None:
+    lost = sensed(block(), edge_band_px=(8.0, 8.0))[0] == 0
+    assert not lost[60:180, 100:220].any()
+    beside = {
+        "left": lost[80:160, :100].sum(1),
+        "right": lost[80:160, 220:].sum(1),
+        "above": lost[:60, 120:200].sum(0),
+        "below": lost[180:, 120:200].sum(0),
+    }
+    for side, width in beside.items():
+        assert width.float().mean().item() * 640 / WIDTH == pytest.approx(8.0, rel=0.25), side
+
+
+def test_a_steep_plane_has_no_edges() -> None:
+    rows = torch.linspace(-0.4, 0.4, HEIGHT)[:, None].expand(HEIGHT, WIDTH)
+    plane = 1 / (1.0 - 1.6 * rows)[None]
+    scene = scene_of(plane.contiguous())
+    depth = sensed(scene, edge_band_px=(10.0, 10.0), edge_dropout=(1.0, 1.0))
+    assert torch.equal(depth, scene.depth_m)
+
+
 @pytest.mark.parametrize("dropout", [0.1, 0.5])
 def test_dark_things_lose_their_share(dropout: float) -> None:
     scene = flat(pictures=4, dropout=torch.full((4, HEIGHT, WIDTH), dropout))
