@@ -49,12 +49,12 @@ def _yaw(angle_rad: float) -> Rotation:
 def _stance(rng: np.random.Generator, item: SimObject) -> Rotation:
     """A way to stand or lie, without yaw."""
     if item.is_box:
-        half = item.half_extents()
-        # Thin things seldom stand on their edge on their own.
-        thinnest = int(np.argmin(half))
-        if 2 * half[thinnest] < 0.02 or rng.random() < 0.2:
-            return FACES[thinnest]
-        return FACES[int(rng.integers(3))]
+        order = np.argsort(item.half_extents())
+        # Thin things seldom stand on their edge on their own; posts do, and hide what is behind.
+        if 2 * item.half_extents()[order[0]] < 0.02:
+            return FACES[order[0]]
+        flat, edge, end = (0.2, 0.2, 0.6) if item.family == "bar" else (0.4, 0.3, 0.3)
+        return FACES[order[rng.choice(3, p=(flat, edge, end))]]
     if item.mesh is not None:
         return Rotation.identity()
     family, draw = FAMILIES[item.family], rng.random()
@@ -314,7 +314,8 @@ def fill_rows(
     left = list(groups)
     y = high[1] - 0.003
     while left and y > low[1]:
-        x, depth, later = low[0] + rng.exponential(0.02) + 0.003, 0.0, []
+        start = rng.uniform(0.003, 0.5 * (high[0] - low[0]) / len(left) + 0.003)
+        x, depth, later = low[0] + start, 0.0, []
         for group in left:
             turned = _turned(group, 0.5 * np.pi * rng.integers(4) + rng.normal(0, 0.08))
             outline = np.concatenate([_outline(part) for part in turned])
@@ -327,7 +328,7 @@ def fill_rows(
                 continue
             shift = np.array([x - first[0], y - last[1], low[2]])
             result += [Placed(p.item, p.position_m + shift, p.quaternion) for p in turned]
-            x += width + (GAP_M if rng.random() < 0.4 else rng.exponential(0.015) + GAP_M)
+            x += width + (GAP_M if rng.random() < 0.4 else rng.exponential(0.02) + GAP_M)
             depth = max(depth, deep)
         if depth == 0.0:
             break

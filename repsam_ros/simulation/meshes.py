@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 SUFFIXES = (".obj", ".ply", ".stl")
 # Longest side of what can stand on a table; outside of it the file is in other units.
 SIZE_M = (0.005, 0.6)
+THINNEST_M = 5e-4
 OTHER_UNITS = {"millimetres": 1e-3, "centimetres": 1e-2, "inches": 0.0254}
 MAX_PARTS = 8
 
@@ -96,7 +97,7 @@ def read_mesh(path: Path) -> LibraryMesh:
         raise DatasetError(f"{path}: no triangles")
     if not np.isfinite(loaded.vertices).all():
         raise DatasetError(f"{path}: vertices that are not finite")
-    _check_size(path, float(loaded.extents.max()))
+    _check_size(path, loaded.extents)
     loaded.apply_translation(-loaded.bounds.mean(axis=0))
     solid = loaded.is_watertight
     if solid and loaded.volume < 0:
@@ -118,9 +119,12 @@ def _hulls(mesh: Any, solid: bool) -> tuple[NDArray[np.float32], ...]:
     return tuple(piece.convex_hull.vertices.astype(np.float32) for piece in pieces)
 
 
-def _check_size(path: Path, size_m: float) -> None:
+def _check_size(path: Path, extents_m: NDArray[np.float64]) -> None:
     low, high = SIZE_M
+    size_m = float(extents_m.max())
     if low <= size_m <= high:
+        if extents_m.min() < THINNEST_M:
+            raise DatasetError(f"{path}: flat, a solid is needed")
         return
     fitting = [unit for unit, scale in OTHER_UNITS.items() if low <= size_m * scale <= high]
     hint = f"; is it in {' or '.join(fitting)}? Save it in metres" if fitting else ""

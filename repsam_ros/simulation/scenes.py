@@ -122,7 +122,7 @@ def _sample(rng: np.random.Generator, settings: SceneSettings) -> SimObject:
 
 def _bin(rng: np.random.Generator) -> tuple[Array, Array]:
     """Floor and walls; lower and upper corner of the room inside, (2, 3)."""
-    length, width, height = rng.uniform([0.3, 0.22, 0.06], [0.55, 0.4, 0.22])
+    length, width, height = rng.uniform([0.26, 0.2, 0.05], [0.48, 0.36, 0.17])
     thick = 0.5 * BOARD_M
     x, y, z = 0.5 * length, 0.5 * width, 0.5 * height
     fixtures = [(x, y, 0.25 * thick, 0.0, 0.0, 0.25 * thick)]
@@ -134,7 +134,7 @@ def _bin(rng: np.random.Generator) -> tuple[Array, Array]:
 def _shelf(rng: np.random.Generator) -> tuple[Array, Array]:
     """Boards; lower and upper corner of each compartment, (C, 2, 3). The -y side is open."""
     levels = int(rng.integers(1, 3))
-    x, y = 0.5 * rng.uniform(0.4, 0.8), 0.5 * rng.uniform(0.22, 0.36)
+    x, y = 0.5 * rng.uniform(0.35, 0.7), 0.5 * rng.uniform(0.22, 0.36)
     height, thick = rng.uniform(0.2, 0.36), rng.uniform(0.006, 0.012)
     pitch = height + 2 * thick
     z = 0.5 * levels * pitch + thick
@@ -155,10 +155,10 @@ def _arranged(
     reach = TABLE_REACH_M
     table = np.array([[[-reach, -reach, -0.01], [reach, reach, np.inf]]])
     nothing = np.zeros((0, 6))
-    gap_m = 0.05 * (1 - clutter) + 0.005
+    gap_m = 0.04 * (1 - clutter) + 0.004
     if kind in ("packed", "stack", "single"):
         groups = make_groups(rng, items, stacked=0.92 if kind == "stack" else 0.6)
-        return slide_together(rng, groups, 0.04 + 2 * gap_m, gap_m), nothing, table
+        return slide_together(rng, groups, 0.02 + 1.5 * gap_m, gap_m), nothing, table
     if kind == "pile":
         return fall_down(rng, items, rng.uniform(0.02, 0.09)), nothing, table
     if kind == "bin":
@@ -204,9 +204,12 @@ def settle_scene(seed: int, settings: SceneSettings | None = None) -> Scene:
         rng = np.random.default_rng([seed, 1, attempt])
         count = 1
         if kind != "single":
-            count = int(np.round(np.exp(rng.normal(1.4 + 1.1 * settings.clutter, 0.5))))
-            count = int(np.clip(count, *settings.objects))
+            # Half as many more in a bin or on a shelf, whose walls frame them.
+            usual = 1.4 + 1.1 * settings.clutter + (0.4 if kind in ("bin", "shelf") else 0.0)
+            count = int(np.clip(np.round(np.exp(rng.normal(usual, 0.5))), *settings.objects))
         items = [_sample(rng, settings) for _ in range(count)]
+        if kind == "stack":  # three boxes to every other thing
+            items = [item if item.is_box else _sample(rng, settings) for item in items]
         placed, fixtures, rooms = _arranged(rng, kind, items, settings.clutter)
         scene = _rested(kind, placed, fixtures, rooms)
         if scene is not None:
@@ -218,7 +221,7 @@ def _rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> S
     """Settles, takes away what left, and settles again until nothing leaves any more."""
     seconds = 4.0 if kind in ("pile", "bin") else 2.0
     while placed:
-        ended, rests = settle(placed, fixtures, seconds)
+        ended, rests = settle(placed, fixtures, seconds, TABLE_REACH_M)
         placed = _inside(ended, rooms)
         if len(placed) == len(ended):
             if not rests:

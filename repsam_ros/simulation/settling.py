@@ -13,14 +13,17 @@ from repsam_ros.simulation.objects import SimObject
 
 Array = NDArray[np.float64]
 
-TIME_STEP_S = 0.003
-CHECK_S = 0.09
-# Slower than this at several checks in a row, an object is at rest.
-REST_SPEED = (0.01, 0.15)  # m/s, rad/s
+TIME_STEP_S = 0.004
+CHECK_S = 0.1
+# An object that moves and turns less than this between checks, several times in a row, rests.
+# Speeds will not do: contacts make a resting body tremble on the spot.
+STILL_M, STILL_RAD = 5e-4, 8e-3
 QUIET_CHECKS = 2
+# What is deeper in another body went through a thin wall.
+SUNK_M = 2e-3
 # Sliding, torsional and rolling friction of dry cardboard, plastics and wood; without the last
 # a ball or a lying can would roll for ever.
-FRICTION = (0.6, 0.005, 0.0008)
+FRICTION = (0.6, 0.005, 0.0015)
 # Air drag and the give of real surfaces, 1/s.
 DRAG = 0.3
 
@@ -34,49 +37,70 @@ class Placed:
     quaternion: Array
 
 
-def settle(placed: list[Placed], fixtures: Array, seconds: float) -> tuple[list[Placed], bool]:
+def settle(
+    placed: list[Placed], fixtures: Array, seconds: float, reach_m: float
+) -> tuple[list[Placed], bool]:
     """Lets objects fall until they rest, at most for ``seconds`` of simulated time.
 
     Args:
         placed: Where they start, z up, table top at z = 0.
         fixtures: (F, 6) half sizes and centres of boxes that do not move.
         seconds: Limit.
+        reach_m: What is farther from the origin along an axis does not have to rest.
 
     Returns:
-        Where they end, and whether all of them rest.
+        Where they end, and whether all of them rest without one sticking in another.
 
     Raises:
         BackendError: MuJoCo is not installed.
     """
+    mujoco = _mujoco()
+    model = physics_model(placed, fixtures)
+    data = mujoco.MjData(model)
+    steps = round(CHECK_S / TIME_STEP_S)
+    before = data.qpos.reshape(-1, 7).copy()
+    quiet = 0
+    for _ in range(int(np.ceil(seconds / CHECK_S))):
+        mujoco.mj_step(model, data, nstep=steps)
+        after = data.qpos.reshape(-1, 7).copy()
+        quiet = quiet + 1 if _is_still(before, after, reach_m) else 0
+        before = after
+        if quiet == QUIET_CHECKS:
+            break
+    mujoco.mj_forward(model, data)
+    apart = data.contact.dist.min(initial=0.0) > -SUNK_M
+    ended = [
+        Placed(start.item, pose[:3], pose[3:] / np.linalg.norm(pose[3:]))
+        for start, pose in zip(placed, before, strict=True)
+    ]
+    return ended, quiet == QUIET_CHECKS and bool(apart)
+
+
+def _is_still(before: Array, after: Array, reach_m: float) -> bool:
+    """Whether no (N, 7) pose within reach of the table changed."""
+    near = np.abs(after[:, :3]).max(axis=1) < reach_m
+    moved = np.linalg.norm((after - before)[near, :3], axis=1)
+    # A quaternion and its negative are the same turn.
+    alike = np.abs((after * before)[near, 3:].sum(axis=1))
+    turned = 2 * np.arccos(np.clip(alike, 0, 1))
+    return bool(np.all(moved < STILL_M) and np.all(turned < STILL_RAD))
+
+
+def _mujoco() -> Any:
     try:
         import mujoco
     except ImportError as error:
         raise BackendError("settling scenes needs mujoco: pip install mujoco") from error
-
-    model = _model(mujoco, placed, fixtures)
-    data = mujoco.MjData(model)
-    steps = round(CHECK_S / TIME_STEP_S)
-    quiet = 0
-    for _ in range(int(np.ceil(seconds / CHECK_S))):
-        mujoco.mj_step(model, data, nstep=steps)
-        speed = data.qvel.reshape(-1, 2, 3)
-        on_table = np.abs(data.qpos.reshape(-1, 7)[:, 2]) < 1
-        fastest = np.linalg.norm(speed[on_table], axis=2).max(axis=0, initial=0.0)
-        quiet = quiet + 1 if np.all(fastest < REST_SPEED) else 0
-        if quiet == QUIET_CHECKS:
-            break
-    poses = data.qpos.reshape(-1, 7).copy()
-    ended = [
-        Placed(start.item, pose[:3], pose[3:]) for start, pose in zip(placed, poses, strict=True)
-    ]
-    return ended, quiet == QUIET_CHECKS and bool(np.isfinite(poses).all())
+    return mujoco
 
 
-def _model(mujoco: Any, placed: list[Placed], fixtures: Array) -> Any:
+def physics_model(placed: list[Placed], fixtures: Array) -> Any:
+    """The MuJoCo model of objects and (F, 6) fixtures; body ``i + 1`` is object ``i``."""
+    mujoco = _mujoco()
     spec = mujoco.MjSpec()
     spec.option.timestep = TIME_STEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
-    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.cone = mujoco.mjtCone.mjCONE_ELLIPTIC
     kinds = {
         "box": mujoco.mjtGeom.mjGEOM_BOX,
         "cylinder": mujoco.mjtGeom.mjGEOM_CYLINDER,

@@ -17,8 +17,9 @@ from repsam_ros.simulation.meshes import TriangleMesh
 BOX, ELLIPSOID, CONE, RING = range(4)
 # Corners of the polygon that stands for a circle in a mesh: off by 0.2 % of the radius.
 SEGMENTS = 48
-# A narrower mouth is closed for physics: hardly anything on a table fits through.
-NARROW_MOUTH_M = 0.02
+# A mouth of smaller radius, or share of the widest radius, is closed for physics: hardly anything
+# on a table falls through it.
+NARROW_MOUTH_M, NARROW_MOUTH = 0.02, 0.8
 STEP_M = 0.006
 
 Array = NDArray[np.float64]
@@ -192,7 +193,8 @@ class Lathe:
     def collision(self) -> list[CollisionPart]:
         outer = [(a, b) for a, b in self._segments() if b[1] > a[1]]
         inner = [(a, b) for a, b in self._segments() if b[1] < a[1]]
-        if not inner or inner[0][0][0] < NARROW_MOUTH_M:
+        narrow = max(NARROW_MOUTH_M, NARROW_MOUTH * self.profile[:, 0].max())
+        if not inner or inner[0][0][0] < narrow:
             return self._discs(outer)
         floor = min(b[1] for _, b in inner)
         wall = outer[-1][1][0] - inner[0][0][0]
@@ -221,25 +223,23 @@ class Lathe:
     def _panels(
         self, outer: list[tuple[Array, Array]], floor: float, wall: float
     ) -> list[CollisionPart]:
-        """Walls above ``floor`` as one or two rings of flat boards."""
+        """Walls above ``floor`` as rings of flat boards, one for each straight run."""
         heights = np.array([a[1] for a, _ in outer] + [outer[-1][1][1]])
         radii = np.array([a[0] for a, _ in outer] + [outer[-1][1][0]])
         top = heights[-1]
-        middle = 0.5 * (floor + top)
-        bulge = np.interp(middle, heights, radii) - 0.5 * (
-            np.interp(floor, heights, radii) + radii[-1]
-        )
-        levels = [floor, top] if abs(bulge) < 0.005 else [floor, middle, top]
+        bends = [z for z in heights if floor + STEP_M < z < top - STEP_M]
+        levels = [floor, *bends, top]
         count = 8 if radii.max() < 0.06 else 12
         parts = []
         for low, high in zip(levels[:-1], levels[1:], strict=True):
             r0, r1 = np.interp([low, high], heights, radii)
             tilt, length = np.arctan2(r1 - r0, high - low), np.hypot(r1 - r0, high - low)
-            radius = 0.5 * (r0 + r1) - 0.5 * wall / np.cos(tilt)
+            radius = 0.5 * (r0 + r1) - 0.5 * wall * np.cos(tilt)
+            height = 0.5 * (low + high) + 0.5 * wall * np.sin(tilt)
             half = (0.5 * wall, max(r0, r1) * np.tan(np.pi / count), 0.5 * length)
             for angle in np.arange(count) * 2 * np.pi / count:
                 x, y = radius * np.cos(angle), radius * np.sin(angle)
-                board = pose_at(x, y, 0.5 * (low + high), "zy", angle, tilt)
+                board = pose_at(x, y, height, "zy", angle, tilt)
                 parts.append(CollisionPart("box", half, _chained(self.pose, board)))
         return parts
 
