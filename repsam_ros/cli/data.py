@@ -1,43 +1,30 @@
-"""``repsam data``: looks into data sets."""
+"""``repsam data``: looks into data sets; each action lies in a file of its own."""
 
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import importlib
+from typing import Any
 
-SUMMARY = "check data sets on disk"
-_DEFAULT_OUT = Path("out") / "check"
+SUMMARY = "check data sets on disk, measure their depth and how fast they load"
+_ACTIONS = {
+    "check": "count the frames of each split, verify a sample and draw a contact sheet",
+    "depth": "measure how depth fails on glass, edges and planes, beside other data sets",
+    "loader": "measure frames per second of the training loader",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    purpose = "count the frames of each split, verify a sample and draw a contact sheet"
-    check = actions.add_parser("check", help=purpose, description=purpose, allow_abbrev=False)
-    check.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
-    check.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
-    check.add_argument(
-        "--out",
-        type=Path,
-        metavar="DIR",
-        help=f"for check.json and contact_sheet.png, default {_DEFAULT_OUT}/NAME",
-    )
-    check.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
-    check.add_argument(
-        "--samples", type=int, default=12, metavar="N", help="frames to read, default %(default)s"
-    )
+    for name, purpose in _ACTIONS.items():
+        action = actions.add_parser(name, help=purpose, description=purpose, allow_abbrev=False)
+        _load(name).add_arguments(action)
 
 
 def run(args: argparse.Namespace) -> int:
-    from repsam_ros.errors import ConfigError, DatasetError
-    from repsam_ros.evaluation.dataset_check import check_dataset, text_report
+    code: int = _load(args.action).run(args)
+    return code
 
-    if args.samples < 1:
-        raise ConfigError(f"--samples must be at least 1, got {args.samples}")
-    out = args.out or _DEFAULT_OUT / args.name
-    check = check_dataset(args.name, args.root, args.split, args.samples, out)
-    print(text_report(check))
-    written = [out / "check.json", *([out / "contact_sheet.png"] if check.frames else [])]
-    print(f"\nwritten: {', '.join(map(str, written))}")
-    if problems := check.problems:
-        raise DatasetError("; ".join(problems))
-    return 0
+
+def _load(action: str) -> Any:
+    return importlib.import_module(f"repsam_ros.cli._data_{action}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.datasets._files import require_size
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.images import read_color, read_depth, read_labels
 from repsam_ros.structures import Intrinsics
@@ -23,13 +24,8 @@ def read_images(
         DatasetError: A file is missing or broken, or the sizes differ.
     """
     pixels, depth_m, ids = read_color(color), read_depth(depth, depth_scale_m), read_labels(labels)
-    height, width = pixels.shape[:2]
-    for path, image in ((depth, depth_m), (labels, ids)):
-        if image.shape != (height, width):
-            raise DatasetError(
-                f"{path}: expected {width}x{height} pixels like {color.name} "
-                f"in {color.parent.name}/, got {image.shape[1]}x{image.shape[0]}"
-            )
+    require_size(depth, depth_m, pixels.shape)
+    require_size(labels, ids, pixels.shape)
     return pixels, depth_m, ids
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
+from repsam_ros.datasets._files import read_array
 from repsam_ros.datasets._layout import camera_of_matrix, natural, read_images
 from repsam_ros.datasets._mat import read_depth_scale, read_mat
 from repsam_ros.errors import ConfigError, DatasetError
@@ -89,16 +89,7 @@ def _read(name: str, rgb: Path, split: str) -> Sample:
     meta = place / "meta" / f"{rgb.stem}.mat"
     (factor,) = read_mat(meta, "factor_depth")
     color, depth_m, ids = read_images(rgb, depth, label, read_depth_scale(meta, factor))
-    matrix_file = place / "camK.npy"
-    camera = camera_of_matrix(_read_matrix(matrix_file), matrix_file, ids.shape)
+    matrix = place / "camK.npy"
+    camera = camera_of_matrix(read_array(matrix), matrix, ids.shape)
     ignore = np.zeros(ids.shape, np.bool_)
     return Sample(name, RgbdFrame(color, depth_m, camera), ids, ignore, split)
-
-
-def _read_matrix(path: Path) -> NDArray[np.float64]:
-    try:
-        return np.asarray(np.load(path, allow_pickle=False), np.float64)
-    except FileNotFoundError as error:
-        raise DatasetError(f"{path}: no such file") from error
-    except (OSError, ValueError, EOFError) as error:
-        raise DatasetError(f"{path}: not a readable NumPy file") from error

@@ -168,3 +168,20 @@ def test_real_frames_have_no_warning(shared_data: Path, tmp_path: Path) -> None:
     assert check["counts"] == {"test": 45}
     assert [frame["name"] for frame in check["frames"]] == ["learn0", "learn22", "learn44"]
     assert check["warnings"] == []
+
+
+@pytest.mark.parametrize("action", ["check", "depth", "loader"])
+def test_every_action_explains_itself(action: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["data", action, "--help"])
+    assert f"usage: repsam data {action}" in capsys.readouterr().out
+
+
+def test_actions_run_their_own_file(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    beside = ["--against", str(tmp_path / "nothing.json")]
+    assert main(["data", "depth", "osd", str(root), "--out", str(tmp_path), *beside]) == 2
+    assert "nothing.json" in capsys.readouterr().err
+    assert main(["data", "loader", "osd", str(root), "--runs", "0"]) == 2
+    assert "--runs and --batches" in capsys.readouterr().err

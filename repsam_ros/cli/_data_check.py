@@ -1,0 +1,39 @@
+"""``repsam data check``: what a data set on disk holds, and whether it can be read."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+_DEFAULT_OUT = Path("out") / "check"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help=f"for check.json and contact_sheet.png, default {_DEFAULT_OUT}/NAME",
+    )
+    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    parser.add_argument(
+        "--samples", type=int, default=12, metavar="N", help="frames to read, default %(default)s"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from repsam_ros.errors import ConfigError, DatasetError
+    from repsam_ros.evaluation.dataset_check import check_dataset, text_report
+
+    if args.samples < 1:
+        raise ConfigError(f"--samples must be at least 1, got {args.samples}")
+    out = args.out or _DEFAULT_OUT / args.name
+    check = check_dataset(args.name, args.root, args.split, args.samples, out)
+    print(text_report(check))
+    written = [out / "check.json", *([out / "contact_sheet.png"] if check.frames else [])]
+    print(f"\nwritten: {', '.join(map(str, written))}")
+    if problems := check.problems:
+        raise DatasetError("; ".join(problems))
+    return 0
