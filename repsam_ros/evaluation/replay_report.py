@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
+from repsam_ros.evaluation.page import make_page, mapping_table, text
 from repsam_ros.paths import atomic_path
-
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1320px; margin: 2rem auto; padding: 0 1rem }
-table { border-collapse: collapse } td { padding: .2rem .8rem; border-bottom: 1px solid #d9dee6 }
-.frames { display: grid; grid-template-columns: repeat(auto-fill, minmax(300px, 1fr)); gap: 1rem }
-figure { margin: 0 } img { width: 100% } figcaption { color: #5a6475 }
-"""
 
 
 def text_table(summary: dict[str, Any]) -> str:
@@ -25,21 +18,16 @@ def text_table(summary: dict[str, Any]) -> str:
 
 def write_replay_report(path: Path, summary: dict[str, Any]) -> None:
     """Writes a page that shows ``overlays/<stamp_ns>.jpg`` beside it, where there are any."""
-    table = "".join(
-        f"<tr><td>{html.escape(name)}</td><td>{html.escape(value)}</td></tr>"
-        for name, value in _rows(summary)
-    )
     figures = "".join(
         _figure(frame)
         for frame in summary.get("frames", [])
         if (path.parent / _overlay(frame)).is_file()
     )
-    title = html.escape(f"Replay of {Path(summary['bag']).name}")
-    page = (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-        f"<style>{_STYLE}</style></head><body><h1>{title}</h1><table>{table}</table>"
-        f'<h2>Frames</h2><div class="frames">{figures}</div></body></html>\n'
-    )
+    body = [
+        mapping_table(dict(_rows(summary))),
+        f'<h2>Frames</h2><div class="frames">{figures}</div>',
+    ]
+    page = make_page(f"Replay of {Path(summary['bag']).name}", body)
     with atomic_path(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -74,7 +62,7 @@ def _overlay(frame: dict[str, Any]) -> str:
 
 
 def _figure(frame: dict[str, Any]) -> str:
-    name = html.escape(str(frame.get("name") or frame["stamp_ns"]))
+    name = text(frame.get("name") or frame["stamp_ns"])
     return (
         f'<figure><img loading="lazy" src="{_overlay(frame)}" alt="{name}">'
         f"<figcaption>{name}: {frame['instances']} instances</figcaption></figure>"

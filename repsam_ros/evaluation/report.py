@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import base64
-import html
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+
+import cv2
+import numpy as np
 
 from repsam_ros.evaluation.metrics import SCORE_NAMES, ImageScores
+from repsam_ros.evaluation.object_sizes import ObjectResult
+from repsam_ros.evaluation.page import make_page, mapping_table, table, text
+from repsam_ros.evaluation.plots import (
+    found_against_true,
+    interval,
+    iou_by_size,
+    score_against_count,
+    sorted_bars,
+)
+from repsam_ros.images import encode_jpeg, read_color
 from repsam_ros.paths import atomic_path
 
 TITLES = {
@@ -22,29 +36,37 @@ TITLES = {
     "strict_miou": "mIoU strict",
     "pooled_miou": "mIoU pooled",
 }
-_CHARTS = ("overlap_f", "boundary_f", "pct75", "strict_miou")
-_CHART_WIDTH, _CHART_HEIGHT, _CHART_MARGIN = 420, 150, 34
-_STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #1d2430; background: #fff;
-  max-width: 1320px; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.5rem; margin-bottom: 0; } h2 { font-size: 1.15rem; margin-top: 2rem; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .2rem .8rem; text-align: right; border-bottom: 1px solid #d9dee6; }
-th:first-child, td:first-child { text-align: left; } tr.main td { font-weight: 600; }
-.charts { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 1rem 0; }
-img { max-width: 100%; } figcaption, .note { color: #5a6475; }
-pre { background: #f4f6f9; padding: .8rem; overflow: auto; }
-svg text { font: 11px system-ui, sans-serif; fill: #5a6475; }
-"""
+COCO_TITLES = {
+    "ap": "AP",
+    "ap50": "AP at IoU 0.50",
+    "ap75": "AP at IoU 0.75",
+    "ar1": "AR, best 1 an image",
+    "ar10": "AR, best 10",
+    "ar100": "AR, best 100",
+}
+_SUBJECT_TITLES = {
+    "name": "backend",
+    "version": "version of its library",
+    "model_sha256": "SHA-256 of the weights",
+}
+_MAIN = ("overlap_f", "boundary_f", "pct75", "strict_miou")
+# Prediction and truth of a 640 x 480 frame side by side.
+_OVERLAY_WIDTH_PX = 1280
 
 
 @dataclass(frozen=True)
 class ImageResult:
-    """One scored image; ``latency_s`` is None where the label map was given."""
+    """One scored image.
+
+    Attributes:
+        latency_s: From frame to label map, None where the label map was given.
+        objects: The true objects of the image.
+    """
 
     name: str
     scores: ImageScores
     latency_s: float | None
+    objects: tuple[ObjectResult, ...] = ()
 
 
 def write_report(
@@ -57,34 +79,32 @@ def write_report(
     """
     ranked = sorted(results, key=lambda result: (-result.scores.overlap_f, result.name))
     picks = {"Best": ranked[0], "Median": ranked[len(ranked) // 2], "Worst": ranked[-1]}
-    title = f"Evaluation on {metrics['config']['dataset']}"
+    units = f"the {metrics['scenes']} scenes" if "scenes" in metrics else "images"
+    subject = {_SUBJECT_TITLES.get(key, key): value for key, value in metrics["subject"].items()}
+    about = {**subject, **_latency(metrics), "repsam_ros": metrics["version"]}
     body = [
-        f"<h1>{_text(title)}</h1>",
         f'<p class="note">{metrics["n"]} images, {metrics["instances"]["true"]} true and '
         f"{metrics['instances']['predicted']} predicted instances. Means over images, percent; "
-        "intervals are 95 % bootstrap over images.</p>",
-        _summary_table(metrics),
+        f"intervals are 95 % bootstrap over {units}.</p>",
+        f'<div class="columns">{_summary(metrics)}<div>{_coco(metrics)}{_depth(metrics)}</div>'
+        "</div>",
         "<h2>Every image</h2>",
-        '<p class="note">Images in order of their score; the line is the mean. '
-        "Hold the pointer over a bar for its name.</p>",
-        f'<div class="charts">{"".join(_chart(name, results) for name in _CHARTS)}</div>',
+        '<p class="note">Hold the pointer over a bar or a dot for its name.</p>',
+        f'<div class="columns">{"".join(_plots(results))}</div>',
         "<h2>Best, median and worst by overlap F</h2>",
         '<p class="note">Prediction left, truth right; the same hue is the same object. '
         "Pixels without truth are darkened.</p>",
         *(_figure(which, result, overlays) for which, result in picks.items()),
-        f"<details><summary>Scores of all images</summary>{_image_table(results)}</details>",
+        "<details><summary>Scores of all images</summary>",
+        '<p class="note">A click on a head sorts. Names lead to the overlays, which lie in '
+        f"<code>{text(overlays.name)}</code> beside this file.</p>",
+        f"{_image_table(results, overlays.name)}</details>",
         "<h2>What was run</h2>",
-        _mapping_table(
-            {**metrics["subject"], **_latency(metrics), "repsam_ros": metrics["version"]}
-        ),
-        f"<h2>Configuration</h2><pre>{_text(_indented(metrics['config']))}</pre>",
+        mapping_table(about),
+        f"<h2>Configuration</h2><pre>{text(_indented(metrics['config']))}</pre>",
     ]
-    page = (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8">'
-        f"<title>{_text(title)}</title><style>{_STYLE}</style></head>"
-        f"<body>{''.join(body)}</body></html>\n"
-    )
     with atomic_path(path) as temporary:
+        page = make_page(f"Evaluation on {metrics['config']['dataset']}", body)
         temporary.write_text(page, encoding="utf-8")
 
 
@@ -105,59 +125,56 @@ def _latency(metrics: dict[str, Any]) -> dict[str, str]:
     return {f"latency {name}, ms": f"{value:.0f}" for name, value in metrics["latency_ms"].items()}
 
 
-def _summary_table(metrics: dict[str, Any]) -> str:
+def _summary(metrics: dict[str, Any]) -> str:
     rows = []
     for name in SCORE_NAMES:
-        low, high = metrics["ci95"][name]
-        kind = ' class="main"' if name in _CHARTS else ""
+        mean, (low, high) = metrics["mean"][name], metrics["ci95"][name]
         rows.append(
-            f"<tr{kind}><td>{TITLES[name]}</td><td>{metrics['mean'][name]:.1f}</td>"
-            f"<td>{low:.1f} to {high:.1f}</td></tr>"
+            [TITLES[name], f"{mean:.1f}", f"{low:.1f} to {high:.1f}", interval(mean, low, high)]
         )
-    head = "<tr><th>score</th><th>mean</th><th>95 % interval</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
+    main = [k for k, name in enumerate(SCORE_NAMES) if name in _MAIN]
+    return table(["score", "mean", "95 % interval", "0 to 100"], rows, main=main)
 
 
-def _chart(name: str, results: list[ImageResult]) -> str:
-    """Sorted bars as SVG."""
-    values = sorted(
-        ((100 * float(getattr(result.scores, name)), result.name) for result in results),
-        reverse=True,
-    )
-    width = (_CHART_WIDTH - _CHART_MARGIN) / len(values)
-    gap = 1.0 if width > 3 else 0.0
-    bars = [
-        f'<rect x="{_CHART_MARGIN + k * width:.2f}" y="{_height(value):.2f}" '
-        f'width="{width - gap:.2f}" height="{_height(0) - _height(value):.2f}" fill="#3b6ea8">'
-        f"<title>{_text(image)}: {value:.1f}</title></rect>"
-        for k, (value, image) in enumerate(values)
+def _coco(metrics: dict[str, Any]) -> str:
+    coco = metrics.get("coco", {})
+    if "omitted" in coco:
+        return f'<p class="note">COCO AP is left out: {text(coco["omitted"])}.</p>'
+    rows = [[text(COCO_TITLES.get(name, name)), _number(value)] for name, value in coco.items()]
+    return table(["COCO, all images together", "%"], rows, main=[0]) if rows else ""
+
+
+def _depth(metrics: dict[str, Any]) -> str:
+    depth: Mapping[str, Any] = metrics.get("transparent_depth", {})
+    rows = [[text(name), _number(value, 3)] for name, value in depth.items()]
+    return table(["depth on transparent pixels", "mean"], rows) if rows else ""
+
+
+def _number(value: float | None, digits: int = 1) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _plots(results: list[ImageResult]) -> list[str]:
+    plots = [
+        sorted_bars(TITLES[name], [(r.name, 100 * getattr(r.scores, name)) for r in results])
+        for name in _MAIN
     ]
-    grid = [
-        f'<line x1="{_CHART_MARGIN}" x2="{_CHART_WIDTH}" y1="{_height(level):.1f}" '
-        f'y2="{_height(level):.1f}" stroke="#d9dee6"/>'
-        f'<text x="{_CHART_MARGIN - 6}" y="{_height(level) + 4:.1f}" text-anchor="end">'
-        f"{level}</text>"
-        for level in (0, 25, 50, 75, 100)
-    ]
-    mean = sum(value for value, _ in values) / len(values)
-    line = (
-        f'<line x1="{_CHART_MARGIN}" x2="{_CHART_WIDTH}" y1="{_height(mean):.1f}" '
-        f'y2="{_height(mean):.1f}" stroke="#c2410c" stroke-width="1.5"/>'
-    )
-    return (
-        f"<figure><figcaption>{TITLES[name]}, mean {mean:.1f}</figcaption>"
-        f'<svg width="{_CHART_WIDTH}" height="{_CHART_HEIGHT}" role="img">'
-        f"{''.join(grid)}{''.join(bars)}{line}</svg></figure>"
-    )
-
-
-def _height(percent: float) -> float:
-    top, bottom = 8, _CHART_HEIGHT - 8
-    return bottom - (bottom - top) * percent / 100
+    objects = [(each.area_share, each.iou) for result in results for each in result.objects]
+    if objects:
+        plots.append(iou_by_size(objects))
+    scored = [(r.name, r.scores.true, 100 * r.scores.overlap_f) for r in results]
+    counted = [(result.scores.true, result.scores.predicted) for result in results]
+    return [*plots, score_against_count("Overlap F", scored), found_against_true(counted)]
 
 
 def _figure(which: str, result: ImageResult, overlays: Path) -> str:
-    data = base64.b64encode((overlays / f"{result.name}.jpg").read_bytes()).decode()
+    picture = read_color(overlays / f"{result.name}.jpg")
+    height, width = picture.shape[:2]
+    if width > _OVERLAY_WIDTH_PX:
+        size = (_OVERLAY_WIDTH_PX, round(height * _OVERLAY_WIDTH_PX / width))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        width, height = size
+    data = base64.b64encode(encode_jpeg(picture, quality=80)).decode()
     scores = result.scores
     caption = (
         f"{which}: {result.name}, overlap F {100 * scores.overlap_f:.1f}, boundary F "
@@ -165,27 +182,25 @@ def _figure(which: str, result: ImageResult, overlays: Path) -> str:
         f"{scores.predicted} predicted, {scores.true} true"
     )
     return (
-        f'<figure><figcaption>{_text(caption)}</figcaption><img alt="{_text(caption)}" '
+        f"<figure><figcaption>{text(caption)}</figcaption>"
+        f'<img alt="Prediction and truth, {text(caption)}" width="{width}" height="{height}" '
         f'src="data:image/jpeg;base64,{data}"></figure>'
     )
 
 
-def _image_table(results: list[ImageResult]) -> str:
-    titles = "".join(f"<th>{TITLES[name]}</th>" for name in SCORE_NAMES)
+def _image_table(results: list[ImageResult], overlays: str) -> str:
+    timed = any(result.latency_s is not None for result in results)
     rows = []
     for result in results:
-        cells = "".join(
-            f"<td>{100 * getattr(result.scores, name):.1f}</td>" for name in SCORE_NAMES
-        )
-        counts = f"<td>{result.scores.predicted}</td><td>{result.scores.true}</td>"
-        rows.append(f"<tr><td>{_text(result.name)}</td>{cells}{counts}</tr>")
-    head = f"<tr><th>image</th>{titles}<th>predicted</th><th>true</th></tr>"
-    return f"<table>{head}{''.join(rows)}</table>"
-
-
-def _mapping_table(values: dict[str, Any]) -> str:
-    rows = (f"<tr><td>{_text(k)}</td><td>{_text(v)}</td></tr>" for k, v in values.items())
-    return f"<table>{''.join(rows)}</table>"
+        link = quote(f"{overlays}/{result.name}.jpg")
+        row = [f'<a href="{link}">{text(result.name)}</a>']
+        row += [f"{100 * getattr(result.scores, name):.1f}" for name in SCORE_NAMES]
+        row += [str(result.scores.predicted), str(result.scores.true)]
+        if timed:
+            row.append("-" if result.latency_s is None else f"{1000 * result.latency_s:.0f}")
+        rows.append(row)
+    heads = ["image", *(TITLES[name] for name in SCORE_NAMES), "predicted", "true"]
+    return table([*heads, "ms"] if timed else heads, rows, sortable=True)
 
 
 def _indented(config: dict[str, Any], depth: int = 0) -> str:
@@ -196,7 +211,3 @@ def _indented(config: dict[str, Any], depth: int = 0) -> str:
         else:
             lines.append(f"{'  ' * depth}{key}: {value}")
     return "\n".join(lines)
-
-
-def _text(value: object) -> str:
-    return html.escape(str(value))
