@@ -17,16 +17,18 @@ from repsam_ros.adaptation.pictures import PictureMaker
 def loader_speed(
     maker: PictureMaker, settings: LoaderSettings, runs: int, batches: int
 ) -> dict[str, Any]:
-    """Times ``runs`` stretches of ``batches`` batches each on the CPU, one after the other.
+    """Times ``runs`` stretches of at least ``batches`` batches each, one after the other.
 
-    What workers made in advance is taken first, so that it counts for no stretch. The best
-    stretch is the speed of the loader where other programs share the machine.
+    Where other programs share the machine, the best stretch tells most of the loader. A stretch
+    is long against what workers make in advance, because they go on when this process is held up.
     """
+    in_advance = settings.workers * settings.ahead
+    batches = max(batches, 8 * in_advance)
     start = time.perf_counter()
     stream = training_batches(maker, settings, torch.device("cpu"))
     next(stream)
     startup_s = time.perf_counter() - start
-    _take(stream, settings.workers * settings.ahead)
+    _take(stream, in_advance)
     seconds = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -41,6 +43,7 @@ def loader_speed(
         "workers": settings.workers,
         "batch_size": settings.batch_size,
         "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
     }
 
 

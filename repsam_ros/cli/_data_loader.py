@@ -15,7 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="default %(default)s")
     parser.add_argument(
-        "--batches", type=int, default=8, metavar="K", help="in each run, default %(default)s"
+        "--batches",
+        type=int,
+        default=8,
+        metavar="K",
+        help="at least, in each run, default %(default)s",
     )
     parser.add_argument("--runs", type=int, default=5, metavar="R", help="default %(default)s")
     parser.add_argument(
