@@ -103,21 +103,51 @@ def _statistics(
     )
 
 
+class _Extent:
+    """Where in the picture and at what distances there is any depth."""
+
+    def __init__(self) -> None:
+        self._levels: set[int] = set()
+        self._nearest_m = float("inf")
+        self._borders_px = [float("inf")] * len(SIDES)
+
+    def add(self, depth_m: NDArray[np.float32]) -> None:
+        valid = depth_m > 0
+        self._nearest_m = min(self._nearest_m, float(depth_m[valid].min(initial=np.inf)))
+        about_1_m = depth_m[np.abs(depth_m - 1) < 0.05]
+        self._levels |= set(np.unique(np.round(1000 * about_1_m).astype(int)).tolist())
+        columns, rows = np.flatnonzero(valid.any(axis=0)), np.flatnonzero(valid.any(axis=1))
+        if len(columns):
+            height, width = valid.shape
+            bands = (columns[0], width - 1 - columns[-1], rows[0], height - 1 - rows[-1])
+            widths = [int(band) * 640 / width for band in bands]
+            self._borders_px = [min(pair) for pair in zip(self._borders_px, widths, strict=True)]
+
+    def summary(self) -> dict[str, Any]:
+        """Values are None without any depth; levels are whole mm from 0.95 to 1.05 m."""
+        empty = self._nearest_m == float("inf")
+        borders = dict(zip(SIDES, self._borders_px, strict=True))
+        return {
+            "levels": len(self._levels),
+            "nearest_m": None if empty else self._nearest_m,
+            "border_px": None if empty else borders,
+        }
+
+
 def depth_statistics(samples: Iterable[Sample]) -> dict[str, Any]:
     """Statistics of each frame with glass and true depth, and of all frames together.
 
     Raises:
         DatasetError: There are no frames.
     """
-    glass, opaque = _Pixels(), _Pixels()
+    glass, opaque, extent = _Pixels(), _Pixels(), _Extent()
     frames, planes, scale, count = [], [], 1.0, 0
-    levels: set[int] = set()
     sides: dict[str, list[Edges]] = {side: [] for side in SIDES}
     for sample in samples:
         count += 1
         scale = 640 / sample.frame.depth_m.shape[1]
+        extent.add(sample.frame.depth_m)
         background = sample.labels == 0
-        levels |= _levels(sample.frame.depth_m)
         if sample.transparent is not None:
             background &= ~sample.transparent
             if sample.true_depth_m is not None:
@@ -133,18 +163,12 @@ def depth_statistics(samples: Iterable[Sample]) -> dict[str, Any]:
     pooled = {name: part.pooled() for name, part in (("glass", glass), ("opaque", opaque))}
     return {
         "count": count,
+        **extent.summary(),
         "frames": frames,
         **{name: None if part is None else asdict(part) for name, part in pooled.items()},
         "edges": {side: summarise_edges(edges, scale) for side, edges in sides.items()},
-        "levels": len(levels),
         "planes": summarise_planes(np.concatenate(planes)),
     }
-
-
-def _levels(depth_m: NDArray[np.float32]) -> set[int]:
-    """The whole millimetres from 0.95 to 1.05 m that occur."""
-    depth_mm = np.round(1000 * depth_m[np.abs(depth_m - 1) < 0.05]).astype(int)
-    return set(np.unique(depth_mm).tolist())
 
 
 def write_statistics(path: Path, statistics: dict[str, Any], name: str) -> None:
@@ -165,7 +189,7 @@ def read_statistics(path: Path) -> dict[str, Any]:
         raise DatasetError(f"{path}: {error}") from error
     if (
         not isinstance(content, dict)
-        or not {"glass", "edges", "levels", "planes"} <= content.keys()
+        or not {"glass", "edges", "border_px", "planes"} <= content.keys()
     ):
         raise DatasetError(f"{path}: not written by repsam data depth")
     return content

@@ -37,7 +37,20 @@ def _general_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
     return [
         ("frames", [column["count"] for column in columns]),
         ("of 100 mm about 1 m, values that occur", [column["levels"] for column in columns]),
+        ("nearest depth", [_metres(column["nearest_m"]) for column in columns]),
+        (
+            f"narrowest border without depth, {', '.join(SIDES)}",
+            [_pixels(column["border_px"]) for column in columns],
+        ),
     ]
+
+
+def _metres(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f} m"
+
+
+def _pixels(by_side: dict[str, float] | None) -> str:
+    return "-" if by_side is None else " ".join(f"{by_side[s]:.0f}" for s in SIDES) + " px"
 
 
 def _table(columns: Sequence[Statistics], rows: list[tuple[str, list[Any]]]) -> str:

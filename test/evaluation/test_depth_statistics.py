@@ -138,6 +138,16 @@ def test_noise_is_measured_about_the_plane(tilt: float) -> None:
     assert len(plane_noise(np.zeros_like(plane, np.float32), np.ones(plane.shape, bool))) == 0
 
 
+def test_border_and_nearest_depth() -> None:
+    first, second = step_depth(0), step_depth(0)
+    first[:, :7] = first[-3:] = 0
+    second[:, :5] = second[:2] = second[-4:] = second[:, -1:] = 0
+    statistics = depth_statistics([sample_of(first), sample_of(second)])
+    assert statistics["border_px"] == {"left": 10, "right": 0, "up": 0, "down": 6}
+    assert statistics["nearest_m"] == pytest.approx(0.8)
+    assert depth_statistics([sample_of(np.zeros((HEIGHT, WIDTH)))])["nearest_m"] is None
+
+
 def test_tables_put_data_sets_side_by_side(tmp_path: Path) -> None:
     path = tmp_path / "depth.json"
     write_statistics(path, depth_statistics([glass_sample()]), "glass")
