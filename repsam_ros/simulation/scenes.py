@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.arrangement import fall_down, fill_rows, make_groups, slide_together
+from repsam_ros.simulation.arrangement import fall_down, fill_rows, slide_together
+from repsam_ros.simulation.fixtures import open_bin, shelf
+from repsam_ros.simulation.groups import make_groups
 from repsam_ros.simulation.meshes import MeshLibrary
 from repsam_ros.simulation.objects import MESH, SimObject, mesh_object, sample_object
 from repsam_ros.simulation.settling import Placed, settle
@@ -28,7 +30,6 @@ Array = NDArray[np.float64]
 # Attempts until a scene of one seed is at rest with an object left in it.
 ATTEMPTS = 30
 TABLE_REACH_M = 0.6
-BOARD_M = 0.008
 
 
 @dataclass(frozen=True)
@@ -120,34 +121,6 @@ def _sample(rng: np.random.Generator, settings: SceneSettings) -> SimObject:
     return sample_object(rng)
 
 
-def _bin(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Floor and walls; lower and upper corner of the room inside, (2, 3)."""
-    length, width, height = rng.uniform([0.26, 0.2, 0.05], [0.48, 0.36, 0.17])
-    thick = 0.5 * BOARD_M
-    x, y, z = 0.5 * length, 0.5 * width, 0.5 * height
-    fixtures = [(x, y, 0.25 * thick, 0.0, 0.0, 0.25 * thick)]
-    fixtures += [(thick, y + 2 * thick, z, side * (x + thick), 0.0, z) for side in (-1, 1)]
-    fixtures += [(x, thick, z, 0.0, side * (y + thick), z) for side in (-1, 1)]
-    return np.array(fixtures), np.array([[-x, -y, 0.5 * thick], [x, y, height]])
-
-
-def _shelf(rng: np.random.Generator) -> tuple[Array, Array]:
-    """Boards; lower and upper corner of each compartment, (C, 2, 3). The -y side is open."""
-    levels = int(rng.integers(1, 3))
-    x, y = 0.5 * rng.uniform(0.35, 0.7), 0.5 * rng.uniform(0.22, 0.36)
-    height, thick = rng.uniform(0.2, 0.36), rng.uniform(0.006, 0.012)
-    pitch = height + 2 * thick
-    z = 0.5 * levels * pitch + thick
-    fixtures = [(x, y, thick, 0.0, 0.0, thick + level * pitch) for level in range(levels + 1)]
-    fixtures += [(thick, y, z, side * (x + thick), 0.0, z) for side in (-1, 1)]
-    fixtures.append((x + 2 * thick, thick, z, 0.0, y + thick, z))
-    rooms = [
-        [(-x, -y, 2 * thick + level * pitch), (x, y, (level + 1) * pitch)]
-        for level in range(levels)
-    ]
-    return np.array(fixtures), np.array(rooms)
-
-
 def _arranged(
     rng: np.random.Generator, kind: str, items: list[SimObject], clutter: float
 ) -> tuple[list[Placed], Array, Array]:
@@ -162,14 +135,14 @@ def _arranged(
     if kind == "pile":
         return fall_down(rng, items, rng.uniform(0.02, 0.09)), nothing, table
     if kind == "bin":
-        fixtures, room = _bin(rng)
+        fixtures, room = open_bin(rng)
         if rng.random() < 0.5:
             placed, _ = fill_rows(rng, make_groups(rng, items, stacked=0.4), *room)
         else:
             size = 0.5 * (room[1] - room[0])[:2]
             placed = fall_down(rng, items, 0.4 * float(size.min()))
         return placed, fixtures, (room + np.array([[0, 0, -0.01], [0, 0, 0.3]]))[None]
-    fixtures, rooms = _shelf(rng)
+    fixtures, rooms = shelf(rng)
     groups = make_groups(rng, items, stacked=0.4)
     placed = []
     shares = np.array_split(np.arange(len(groups)), len(rooms))
@@ -208,6 +181,8 @@ def settle_scene(seed: int, settings: SceneSettings | None = None) -> Scene:
             usual = 1.4 + 1.1 * settings.clutter + (0.4 if kind in ("bin", "shelf") else 0.0)
             count = int(np.clip(np.round(np.exp(rng.normal(usual, 0.5))), *settings.objects))
         items = [_sample(rng, settings) for _ in range(count)]
+        if kind == "packed" and rng.random() < 0.35:  # a post that hides what is behind
+            items[-1] = sample_object(rng, "bar")
         if kind == "stack":  # three boxes to every other thing
             items = [item if item.is_box else _sample(rng, settings) for item in items]
         placed, fixtures, rooms = _arranged(rng, kind, items, settings.clutter)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from repsam_ros.errors import BackendError
 from repsam_ros.simulation.objects import SimObject
@@ -35,6 +36,11 @@ class Placed:
     item: SimObject
     position_m: Array
     quaternion: Array
+
+    @property
+    def rotation(self) -> Rotation:
+        """world_from_object."""
+        return Rotation.from_quat(np.roll(self.quaternion, -1))
 
 
 def settle(

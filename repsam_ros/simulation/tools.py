@@ -147,9 +147,9 @@ def banana(d: Array) -> list[Solid]:
     radius, length, bend = d[:3]
     parts: list[Solid] = [Ellipsoid((0.75 * length, radius, radius))]
     for sign in (-1, 1):
-        x = sign * length * (0.45 + 0.5 * np.cos(bend))
-        pose = pose_at(x, 0.55 * length * np.sin(bend), 0, "z", sign * bend)
-        parts.append(Ellipsoid((0.7 * length, 0.8 * radius, 0.8 * radius), pose))
+        x, y = sign * length * (0.35 + 0.4 * np.cos(bend)), 0.4 * length * np.sin(bend)
+        pose = pose_at(x, y, 0, "z", sign * bend)
+        parts.append(Ellipsoid((0.65 * length, 0.85 * radius, 0.85 * radius), pose))
     return parts
 
 
