@@ -1,0 +1,133 @@
+"""Prompts made from the truth, and how good the masks are that a network gives for them."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.backends import Decoded, Encoded
+from repsam_ros.datasets import Sample
+from repsam_ros.errors import BackendError, FrameError
+from repsam_ros.evaluation.metrics import prompted_miou
+from repsam_ros.perception.canvas import fit, to_frame
+from repsam_ros.perception.pipeline import Pipeline
+from repsam_ros.structures import RgbdFrame
+
+POINT, BOX, JITTERED_BOX = "oracle point", "oracle box", "jittered box"
+PROMPTS = (POINT, BOX, JITTERED_BOX)
+
+# The noise that Segment Anything was trained with (Kirillov et al., ICCV 2023, appendix A).
+_JITTER_SHARE, _MAX_JITTER_PX = 0.1, 20.0
+_JITTER_REFERENCE_PX = 1024
+
+
+@runtime_checkable
+class BoxBackend(Protocol):
+    """A backend whose network was trained with boxes, too."""
+
+    def decode_boxes(self, encoded: Encoded, boxes_px: NDArray[np.float32]) -> Decoded:
+        """Decodes all (N, 4) canvas boxes of left, top, right, bottom in one batch."""
+
+
+def supports(pipeline: Pipeline, prompt: str) -> bool:
+    """Whether the model takes prompts of this kind."""
+    return prompt == POINT or isinstance(pipeline.backend, BoxBackend)
+
+
+def score_prompted(
+    pipeline: Pipeline, sample: Sample, prompt: str, *, whole_image: bool, seed: tuple[int, ...]
+) -> float | None:
+    """Prompted mIoU of an image; None where there is no object to ask for.
+
+    Args:
+        prompt: One of ``PROMPTS``.
+        whole_image: Whether pixels without truth count as background. So they should where they
+            only hold other objects than the labelled ones: of those that are asked for, all is
+            known.
+        seed: Of the jitter of this image.
+
+    Raises:
+        FrameError: The frame cannot be used; the message names it.
+    """
+    ids = [int(k) for k in np.unique(sample.labels) if k]
+    if not ids:
+        return None
+    prompts = make_prompts(sample.labels, ids, prompt, seed)
+    try:
+        masks = prompted_masks(pipeline, sample.frame, prompts)
+    except FrameError as error:
+        raise FrameError(error.cause, f"{sample.name}: {error}") from error
+    ignore = None if whole_image else sample.ignore
+    return prompted_miou(dict(zip(ids, masks, strict=True)), sample.labels, ignore)
+
+
+def make_prompts(
+    labels: NDArray[np.uint16], ids: list[int], prompt: str, seed: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """(N, 2) points x, y or (N, 4) boxes left, top, right, bottom of instances, pixels."""
+    rng = np.random.default_rng(seed)
+    if prompt == POINT:
+        return np.stack([deepest_point(labels == k) for k in ids])
+    boxes = [tight_box(labels == k) for k in ids]
+    if prompt == JITTERED_BOX:
+        boxes = [jittered(box, rng, labels.shape) for box in boxes]
+    return np.stack(boxes)
+
+
+def deepest_point(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """x, y of the pixel of a (H, W) mask that lies farthest from its border and the image's."""
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
+    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
+    return np.array([x - 1, y - 1], np.float32)
+
+
+def tight_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Left, top, right, bottom pixel of a (H, W) mask."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+
+
+def jittered(
+    box: NDArray[np.float32], rng: np.random.Generator, size: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """The box with normal noise on each side.
+
+    Its standard deviation is a tenth of the box's width or height; no side moves farther than
+    20 px of an image whose longer side is 1024 px, nor out of the (height, width) image.
+    """
+    extent = np.tile(box[2:] - box[:2] + 1, 2)
+    limit_px = _MAX_JITTER_PX * max(size) / _JITTER_REFERENCE_PX
+    noise = np.clip(_JITTER_SHARE * extent * rng.standard_normal(4), -limit_px, limit_px)
+    moved = np.clip(box + noise, 0, np.tile([size[1] - 1, size[0] - 1], 2))
+    sides = np.stack((moved[:2], moved[2:]))
+    return np.concatenate((sides.min(axis=0), sides.max(axis=0))).astype(np.float32)
+
+
+def prompted_masks(
+    pipeline: Pipeline, frame: RgbdFrame, prompts: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """(N, H, W) masks of (N, 2) points or (N, 4) boxes, which may overlap.
+
+    Raises:
+        BackendError: The model takes no boxes.
+    """
+    backend = pipeline.backend
+    canvas = fit(frame, backend.canvas_px)
+    camera = canvas.intrinsics
+    values = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
+    encoded = backend.encode(canvas.color, canvas.depth_m, values)
+    frame_px = frame.depth_m.shape
+    scale = np.array([canvas.inner_px[1] / frame_px[1], canvas.inner_px[0] / frame_px[0]])
+    corners = (prompts.reshape(len(prompts), -1, 2) + 0.5) * scale - 0.5
+    on_canvas = corners.reshape(prompts.shape).astype(np.float32)
+    if prompts.shape[1] == 2:
+        decoded = backend.decode(encoded, on_canvas)
+    elif isinstance(backend, BoxBackend):
+        decoded = backend.decode_boxes(encoded, on_canvas)
+    else:
+        raise BackendError(f"{backend.info().model} takes no boxes")
+    logits = decoded.mask_logits - pipeline.settings.masks.mask_threshold
+    return to_frame(logits, canvas, frame_px) > 0
