@@ -1,0 +1,66 @@
+"""A contact sheet of simulated frames: colour with outlines, sensed depth, true depth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.datasets import Sample
+
+Picture = NDArray[np.uint8]
+
+_TILE_WIDTH_PX = 320
+# Walls far behind would take most of the colours.
+_QUANTILES = (0.01, 0.9)
+
+
+def contact_sheet(samples: Sequence[Sample]) -> Picture:
+    """(H, W, 3) RGB, two frames a row; both depths of a frame in the same colours."""
+    strips = [_strip(sample) for sample in samples]
+    if len(strips) % 2:
+        strips.append(np.full_like(strips[0], 255))
+    rows = [np.concatenate(strips[k : k + 2], axis=1) for k in range(0, len(strips), 2)]
+    return np.concatenate(rows)
+
+
+def _strip(sample: Sample) -> Picture:
+    height, width = sample.labels.shape
+    size = (_TILE_WIDTH_PX, max(1, round(height * _TILE_WIDTH_PX / width)))
+    true_m = sample.frame.depth_m if sample.true_depth_m is None else sample.true_depth_m
+    known = true_m[true_m > 0]
+    near, far = np.quantile(known, _QUANTILES) if known.size else (0.0, 1.0)
+    tiles = [_outlined(sample, size)]
+    for depth_m in (sample.frame.depth_m, true_m):
+        small = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
+        tiles.append(_depth_picture(np.asarray(small, np.float32), float(near), float(far)))
+    strip = np.concatenate(tiles, axis=1)
+    strip[:20, : 10 * len(sample.name)] = 0
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    cv2.putText(strip, sample.name, (4, 15), font, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return strip
+
+
+def _outlined(sample: Sample, size: tuple[int, int]) -> Picture:
+    picture = np.asarray(cv2.resize(sample.frame.color, size, interpolation=cv2.INTER_AREA))
+    labels = np.asarray(cv2.resize(sample.labels, size, interpolation=cv2.INTER_NEAREST))
+    for number in np.unique(labels[labels > 0]):
+        mask = (labels == number).astype(np.uint8)
+        lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        is_glass = (
+            sample.transparent is not None and sample.transparent[sample.labels == number].any()
+        )
+        color = (0, 255, 255) if is_glass else (255, 200, 0)
+        cv2.drawContours(picture, lines, -1, (0, 0, 0), 2, cv2.LINE_AA)
+        cv2.drawContours(picture, lines, -1, color, 1, cv2.LINE_AA)
+    return np.asarray(picture, np.uint8)
+
+
+def _depth_picture(depth_m: NDArray[np.float32], near: float, far: float) -> Picture:
+    """Near red to far blue, black without depth."""
+    steps = 255 * (1 - np.clip((depth_m - near) / max(far - near, 1e-6), 0, 1))
+    picture = cv2.applyColorMap(steps.astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
+    picture[depth_m <= 0] = 0
+    return np.asarray(picture, np.uint8)
