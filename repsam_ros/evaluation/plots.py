@@ -63,14 +63,18 @@ def score_against_count(title: str, points: Sequence[tuple[str, int, float]]) ->
 def found_against_true(counts: Sequence[tuple[int, int]]) -> str:
     """Number of true and of predicted instances of each image: above the diagonal is too many."""
     most = max(1, *(max(pair) for pair in counts))
+    pairs = Counter(counts)
+    # The area of a dot is its number of images; neighbours touch at most.
+    largest = min(10.0, (_x(1, most) - _x(0, most)) / 2)
+    scale = largest / math.sqrt(max(pairs.values()))
     dots = "".join(
         _dot(
             _x(true, most),
             _y(100 * found / most),
             f"{images} images with {true} true and {found} predicted",
-            radius=min(3 * math.sqrt(images), 12),
+            radius=max(1.5, scale * math.sqrt(images)),
         )
-        for (true, found), images in sorted(Counter(counts).items())
+        for (true, found), images in sorted(pairs.items())
     )
     grid = "".join(_grid_line(100 * level / most, str(level)) for level in _ticks(most))
     more = sum(found > true for true, found in counts)
@@ -103,12 +107,13 @@ def iou_by_size(objects: Sequence[tuple[float, float]]) -> str:
         middle = _LEFT + (k + 0.5) * width
         shapes.append(_bar(middle - 0.36 * width, 0.72 * width, mean, told[-1]))
         shapes.append(_label(middle, _y(0) + 13, name, "middle"))
-        words = f"{mean:.0f} (n = {len(ious)})" if ious else "none"
-        shapes.append(_label(middle, _y(mean) - 4, words, "middle"))
+        shapes.append(_label(middle, _HEIGHT - 5, f"n = {len(ious)}", "middle"))
+        if ious:
+            shapes.append(_label(middle, _y(mean) - 4, f"{mean:.0f}", "middle"))
     return _figure(
-        "Mean IoU by object size",
+        "Mean IoU by object size, share of the image",
         f"Mean IoU of true objects by size: {'; '.join(told)}",
-        f"{_percent_grid()}{''.join(shapes)}{_x_title('area of the object, share of the image')}",
+        f"{_percent_grid()}{''.join(shapes)}",
     )
 
 
@@ -137,7 +142,7 @@ def _bar(left: float, width: float, percent: float, name: str) -> str:
     )
 
 
-def _dot(x: float, y: float, name: str, radius: float = 4) -> str:
+def _dot(x: float, y: float, name: str, radius: float = 3) -> str:
     place = f'cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}"'
     return f'<circle class="dot" {place}><title>{text(name)}</title></circle>'
 

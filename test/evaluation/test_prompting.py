@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from repsam_ros.backends import BackendInfo, Decoded, Encoded
-from repsam_ros.datasets import Sample
+from repsam_ros.datasets import Sample, open_dataset
 from repsam_ros.errors import BackendError
 from repsam_ros.evaluation.prompting import (
     BOX,
@@ -22,7 +24,7 @@ from repsam_ros.evaluation.prompting import (
     supports,
     tight_box,
 )
-from repsam_ros.perception.pipeline import Pipeline, PipelineSettings
+from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 MASKS = arrays(bool, (9, 13)).filter(lambda mask: mask.any())
@@ -157,3 +159,15 @@ def test_an_image_without_objects_is_not_asked_for() -> None:
     empty = Sample("empty", sample.frame, np.zeros_like(sample.labels), sample.ignore)
     pipeline = Pipeline(PointFiller(), PipelineSettings())
     assert score_prompted(pipeline, empty, POINT, whole_image=True, seed=(0,)) is None
+
+
+def test_the_model_gives_the_same_masks_for_its_own_prompts(shared_data: Path) -> None:
+    """What the pipeline found by itself and what it is asked for go the same way."""
+    pipeline = open_pipeline()
+    frame = open_dataset("mosd", shared_data / "mosd_learn")[44].frame
+    instances = pipeline.segment(frame)
+    masks = prompted_masks(pipeline, frame, instances.prompts_px)
+    assert len(masks) == len(instances) > 1
+    for k, mask in enumerate(masks):
+        found = instances.labels == k + 1
+        assert (found & mask).sum() > 0.97 * (found | mask).sum()
