@@ -23,7 +23,7 @@ from repsam_ros.evaluation.benchmark_table import markdown
 from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.evaluate import predict_with, summarize
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
-from repsam_ros.evaluation.prompting import PROMPTS, score_prompted, supports
+from repsam_ros.evaluation.prompting import JITTERED_BOX, PROMPTS, score_prompted, supports
 from repsam_ros.evaluation.published_results import PUBLISHED
 from repsam_ros.evaluation.report import ImageResult
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
@@ -142,7 +142,7 @@ def _cell(
         "subject": asdict(pipeline.info),
         "pipeline": to_plain(pipeline.settings),
         "protocol": cell.protocol,
-        "seed": config.seed,
+        "seed": config.seed if cell.protocol == JITTERED_BOX else None,
         "bootstrap": to_plain(config.bootstrap),
         "version": __version__,
     }
