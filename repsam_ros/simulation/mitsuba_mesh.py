@@ -44,8 +44,17 @@ NOTHING = Shape(
 )
 
 
-def opaque_shape(view: View, corners: Corners, rows: NDArray[np.int64], scale: float) -> Shape:
-    """Triangles with normals and texture coordinates as the fast renderer reads them."""
+def textured_shape(
+    view: View, corners: Corners, rows: NDArray[np.int64], scale: NDArray[np.float32]
+) -> Shape:
+    """Triangles with normals and texture coordinates as the fast renderer reads them.
+
+    Args:
+        view: Whose surfaces they are cut from.
+        corners: (T, 3, 3) world.
+        rows: (T,) into the surfaces of all kinds.
+        scale: (T,) metres of one repeat of the texture, 0 = stretched over a face.
+    """
     exact = corners.astype(np.float64)
     centre = exact.mean(axis=1, keepdims=True)
     across = np.cross(exact[:, 1] - exact[:, 0], exact[:, 2] - exact[:, 0])
@@ -56,7 +65,11 @@ def opaque_shape(view: View, corners: Corners, rows: NDArray[np.int64], scale: f
 
 
 def _points(
-    view: View, points: Vector, rows: NDArray[np.int64], normals: Vector, scale: float
+    view: View,
+    points: Vector,
+    rows: NDArray[np.int64],
+    normals: Vector,
+    scale: NDArray[np.float32],
 ) -> tuple[Vector, Vector]:
     """Normals (T, K, 3) and texture coordinates (T, K, 2) at ``points`` (T, K, 3) of surfaces."""
     count, each = points.shape[:2]
@@ -71,7 +84,8 @@ def _points(
     surfaces = Surfaces(tuple(p.double() for p in pose), tuple(s.double() for s in size), owner)
     hits = Hits(torch.zeros(row.shape, dtype=torch.float64), row, normal)
     at = surface_points(where, torch.zeros_like(where), hits, surfaces)
-    uv = at.uv / scale if scale > 0 else at.uv / at.span.clamp(min=1e-4) + 0.5
+    repeat = torch.from_numpy(np.repeat(scale, each))
+    uv = torch.where(repeat > 0, at.uv / repeat, at.uv / at.span.clamp(min=1e-4) + 0.5)
     return (
         at.normal[0].T.reshape(count, each, 3).numpy(),
         uv[0].T.reshape(count, each, 2).numpy(),

@@ -20,8 +20,8 @@ from repsam_ros.simulation.mitsuba_mesh import (
     NOTHING,
     Shape,
     build_mesh,
-    opaque_shape,
     smooth_normals,
+    textured_shape,
 )
 from repsam_ros.simulation.views import (
     AMBIENT,
@@ -89,13 +89,11 @@ def scene_dict(mi: Any, view: View, atlas: NDArray[np.uint8], samples: int) -> d
     }
     materials = view.arrays["materials"]
     corners, rows, owners = view_triangles(view)
+    whole = textured_shape(view, corners, rows, materials[owners, SCALE])
     for owner, material in enumerate(materials):
         mine = (owners == owner) & (material[GLASS] < 0.5)
-        bsdf = _opaque(mi, material, atlas)
-        shape = NOTHING
-        if mine.any():
-            shape = opaque_shape(view, corners[mine], rows[mine], float(material[SCALE]))
-        scene[f"owner_{owner}"] = build_mesh(mi, shape, bsdf)
+        shape = Shape(*(array[mine] for array in whole)) if mine.any() else NOTHING
+        scene[f"owner_{owner}"] = build_mesh(mi, shape, _opaque(mi, material, atlas))
     scene["glass"] = _glass_mesh(mi, view)
     return scene
 
