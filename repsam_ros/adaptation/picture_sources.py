@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +36,10 @@ from repsam_ros.simulation.source import source_picture
 from repsam_ros.simulation.views import ViewSettings, draw_view
 
 
+# Render batches before the first step of a stream.
+FIRST_BATCHES = 4
+
+
 @dataclass(frozen=True)
 class StreamSettings:
     """An endless stream of scenes that are rendered where the network trains.
@@ -42,7 +48,7 @@ class StreamSettings:
         seed: Of the first scene; a scene is settled once and seen from ``views_per_scene`` places.
         workers: Processes that settle scenes.
         batch_scenes: Scenes whose views are rendered together.
-        fresh: Render batches before each step.
+        reuse: How often a picture is drawn on average, each time with another sensor noise.
         kept: Render batches that a training batch is drawn from, the newest ones.
     """
 
@@ -50,7 +56,7 @@ class StreamSettings:
     workers: int = 2
     views_per_scene: int = 4
     batch_scenes: int = 8
-    fresh: int = 1
+    reuse: float = 4.0
     kept: int = 256
     scenes: SceneSettings = field(default_factory=SceneSettings)
     views: ViewSettings = field(default_factory=ViewSettings)
@@ -158,7 +164,7 @@ class _Stream:
         self._renderer = FastRenderer(settings.render, team.device) if self._on_gpu else None
         self._ring: dict[str, Tensor] = {}
         # Whatever an unbroken run would still hold at this step is rendered anew.
-        self._next = max(0, settings.fresh * (first_step + 1) - settings.kept)
+        self._next = max(0, self._needed(first_step) - settings.kept)
         scenes = _SettledViews(settings, size, team.rank, not self._on_gpu)
         self._arrays = _in_order(
             scenes, self._next * settings.batch_scenes, settings.batch_scenes, settings.workers
@@ -166,12 +172,17 @@ class _Stream:
 
     def batch(self, step: int, draw: torch.Generator) -> Pictures:
         settings = self._settings
-        while self._next < settings.fresh * (step + 1):
+        while self._next < self._needed(step):
             self._add(next(self._arrays))
         held = min(self._next, settings.kept) * settings.batch_scenes * settings.views_per_scene
         chosen = torch.randint(held, (self._share,), generator=draw, device=draw.device)
         planes = {name: value.index_select(0, chosen) for name, value in self._ring.items()}
         return expose(mirrored(from_planes(planes), draw), self._sensor, draw)
+
+    def _needed(self, step: int) -> int:
+        """Render batches that are made before ``step``: some to begin with, then a steady flow."""
+        views = self._settings.batch_scenes * self._settings.views_per_scene
+        return FIRST_BATCHES + math.ceil(step * self._share / (views * self._settings.reuse))
 
     def _add(self, arrays: dict[str, Tensor]) -> None:
         if self._renderer is not None:
@@ -252,13 +263,16 @@ def _in_order(
     items: Dataset[dict[str, Tensor]], first: int, batch_size: int, workers: int
 ) -> Iterator[dict[str, Tensor]]:
     """Batches of the items from ``first`` on, without end, whatever the number of workers."""
+    context = multiprocessing.get_context("forkserver") if workers else None
+    if context is not None:  # importing torch once, not once a worker, saves half a minute
+        context.set_forkserver_preload([__name__])
     loader = DataLoader(
         items,
         batch_size=batch_size,
         sampler=_From(first),
         num_workers=workers,
         collate_fn=_concatenated,
-        multiprocessing_context="spawn" if workers else None,
+        multiprocessing_context=context,
         worker_init_fn=_calm_worker,
         prefetch_factor=4 if workers else None,
         pin_memory=torch.cuda.is_available(),

@@ -112,6 +112,8 @@ class Trainer:
             )
         torch.manual_seed(config.seed)
         self.network = build_network(config.network).to(device).train()
+        if device.type == "cuda":  # convolutions in bfloat16 are made for it
+            self.network = self.network.to(memory_format=torch.channels_last)
         if config.start_from is not None:
             load_weights(self.network, config.start_from)
         self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}

@@ -8,6 +8,7 @@ faster; here it would only be the reference that it is tested against.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ FAR_M = 1e6
 KINDS = (BOX, ELLIPSOID, CONE, RING)
 # Keeps a ray from hitting the surface it starts on.
 NEAR_M = 1e-4
+SEAM_M = 2e-5
 
 
 class Surfaces(NamedTuple):
@@ -113,7 +115,8 @@ def _hit_cone(o: tuple[Tensor, ...], d: tuple[Tensor, ...], size: Tensor) -> Ten
 
     def inside(t: Tensor) -> Tensor:
         z = o[2] + t * d[2]
-        return (z >= z0) & (z <= z1)
+        # Rounding must leave no gap where two cones meet.
+        return (z >= z0 - SEAM_M) & (z <= z1 + SEAM_M)
 
     return _first_root(a, b, c, inside)
 
@@ -153,8 +156,11 @@ def _nearest(
     return best, best_row
 
 
-# Fused, no (B, P, N) array is ever written.
-_nearest_fused = torch.compile(_nearest, dynamic=False)
+@lru_cache(maxsize=1)
+def _nearest_fused() -> Callable[..., tuple[Tensor, Tensor]]:
+    """Fused, so that no (B, P, N) array is ever written; made late, as the compiler loads slowly."""
+    fused: Callable[..., tuple[Tensor, Tensor]] = torch.compile(_nearest, dynamic=False)
+    return fused
 
 
 def cast(origin: Tensor, direction: Tensor, surfaces: Surfaces, solid: tuple[Tensor, ...]) -> Hits:
@@ -166,7 +172,7 @@ def cast(origin: Tensor, direction: Tensor, surfaces: Surfaces, solid: tuple[Ten
         surfaces: Of the B scenes.
         solid: (B, P) bool per kind; False lets rays pass (glass, for instance).
     """
-    nearest = _nearest_fused if origin.is_cuda else _nearest
+    nearest = _nearest_fused() if origin.is_cuda else _nearest
     count = len(KINDS)
     distance, row = nearest(
         origin, direction, surfaces.pose[:count], surfaces.size[:count], solid[:count]

@@ -31,6 +31,7 @@ from repsam_ros.simulation.views import (
     DROPOUT,
     FILL,
     FILL_STRENGTH,
+    FIXTURE,
     GLASS,
     GLOSS,
     LAMP,
@@ -48,6 +49,10 @@ from repsam_ros.simulation.views import (
     UNUSED_Z_M,
     View,
 )
+
+
+# Sensed depth this near to the true one was measured on the surface that light shows.
+OWN_SURFACE_M = 0.015
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,8 @@ class Pictures:
     Attributes:
         color: (B, 3, H, W) float32 in [0, 1], RGB.
         depth_m: (B, H, W) sensed depth, 0 = no measurement.
-        ids: (B, H, W) int64, visible instance ids, 0 = background.
+        ids: (B, H, W) int64, instance ids where depth was measured, 0 = background; see
+            :func:`ids_of_depth`.
         intrinsics: (B, 4) fx fy cx cy.
     """
 
@@ -214,7 +220,7 @@ class FastRenderer:
             incidence_rad=incidence.reshape(image),
             glass=((seen_material[..., GLASS] > 0.5) & hit).reshape(image),
             dropout=seen_material[..., DROPOUT].reshape(image),
-            on_table=((seen.owner <= TABLE) & hit).reshape(image),
+            on_table=(((seen.owner <= TABLE) | (seen.owner == FIXTURE)) & hit).reshape(image),
         )
         rotation = pose[:, :, :3]
         normals = sum(rotation[:, i, :, None] * seen.normal[:, i : i + 1] for i in range(3))
@@ -292,9 +298,27 @@ def expose(rendered: Rendered, sensor: SensorSettings, seed: int | torch.Generat
     if not isinstance(draw, torch.Generator):
         draw = torch.Generator(rendered.color.device).manual_seed(draw)
     depth_m = sense(rendered.sight, sensor, draw)
-    return Pictures(
-        _camera_effects(rendered.color, draw), depth_m, rendered.ids, rendered.intrinsics
-    )
+    ids = ids_of_depth(rendered.ids, rendered.sight, depth_m)
+    return Pictures(_camera_effects(rendered.color, draw), depth_m, ids, rendered.intrinsics)
+
+
+def ids_of_depth(ids: Tensor, sight: SensedScene, depth_m: Tensor) -> Tensor:
+    """(B, H, W) ids of the surfaces that the sensed depth was measured on.
+
+    Sensors move the outlines of depth by a few pixels. What a robot grasps by, and how RGB-D data
+    sets are labelled (in mOSD 98 % of the outlines lie exactly on the jump of depth), is the
+    measured outline; a pixel without depth, or of glass, keeps the id that light shows.
+    """
+    reach_px = max(1, round(4 * depth_m.shape[-1] / 640))
+    own = sight.depth_m
+    best, error = ids, (depth_m - own).abs() - OWN_SURFACE_M
+    for down in (-1, 0, 1):
+        for right in range(-reach_px, reach_px + 1):
+            other = (sight.depth_m.roll((down, right), (1, 2)) - depth_m).abs()
+            closer = other < error
+            best = torch.where(closer, ids.roll((down, right), (1, 2)), best)
+            error = torch.where(closer, other, error)
+    return torch.where((depth_m > 0) & ~sight.glass, best, ids)
 
 
 def _camera_effects(color: Tensor, draw: torch.Generator) -> Tensor:

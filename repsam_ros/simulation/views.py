@@ -206,6 +206,8 @@ def _camera(
     if scene.kind == "shelf":  # open towards -y only
         azimuth = -0.5 * np.pi + rng.uniform(-0.6, 0.6)
         elevation = np.deg2rad(rng.uniform(2, 35))
+    elif scene.kind == "bin":  # its walls hide everything from below
+        elevation = max(elevation, np.deg2rad(rng.uniform(40, 60)))
     offset = np.array(
         [
             np.cos(elevation) * np.cos(azimuth),

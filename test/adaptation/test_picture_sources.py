@@ -24,7 +24,7 @@ from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.views import ViewSettings, draw_view
 
 SIZE = (48, 64)
-STREAM = StreamSettings(workers=0, views_per_scene=2, batch_scenes=2, kept=2)
+STREAM = StreamSettings(workers=0, views_per_scene=2, batch_scenes=2, reuse=0.5, kept=3)
 
 
 def pictures(data: DataSettings, first: int, steps: int, folder: Path) -> list[Pictures]:

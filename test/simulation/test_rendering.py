@@ -11,6 +11,7 @@ from repsam_ros.simulation.rendering import (
     Rendered,
     amodal_masks,
     expose,
+    ids_of_depth,
     stack_views,
 )
 from repsam_ros.simulation.scenes import settle_scene
@@ -78,3 +79,17 @@ def test_amodal_masks_hold_the_visible_ones() -> None:
         assert not (visible & ~mask).any()
         hidden += int((mask & ~visible).sum())
     assert hidden > 0
+
+
+def test_ids_follow_the_measured_outline(rendered: Rendered) -> None:
+    sight, ids = rendered.sight, rendered.ids
+    assert torch.equal(ids_of_depth(ids, sight, sight.depth_m), ids)
+    # Near depth spreads one pixel to the right, as block matching does.
+    spread = torch.minimum(sight.depth_m, sight.depth_m.roll(1, 2))
+    moved = ids_of_depth(ids, sight, spread)
+    jumped = (sight.depth_m - spread > 0.05) & ~sight.glass
+    jumped[..., :2] = False
+    assert jumped.sum() > 20
+    assert (moved == ids.roll(1, 2))[jumped].float().mean() > 0.9
+    lost = torch.zeros_like(spread)
+    assert torch.equal(ids_of_depth(ids, sight, lost), ids)
