@@ -15,10 +15,10 @@ READY_ALL := $(VENV)/.ready-all
 
 help:
 	@echo "make demo       set up, then run camera -> masks -> clouds -> grasps over ROS 2 into $(OUT)/demo"
-	@echo "make test       set up, then run all tests"
-	@echo "make check      lint, types and tests: what CI runs"
+	@echo "make test       set up, then run the tests; those of extras that are not there are skipped"
+	@echo "make check      set up all, then lint, types and all tests: what CI runs"
 	@echo "make setup      create the environment in $(VENV)"
-	@echo "make setup-all  the same with every extra"
+	@echo "make setup-all  the same with every extra: path-traced pictures, clusters"
 	@echo "make clean      remove outputs and caches, keep $(VENV)"
 
 setup: $(READY)
@@ -30,12 +30,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): setup.py constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[torch,simulation,ros,dev]'
+	$(PIP_INSTALL) --editable '.[torch,simulation,evaluation,exr,ros,dev]'
 	@touch $@
 
-$(READY_ALL): setup.py constraints.txt | $(BIN)/python
+$(READY_ALL): $(READY)
 	$(PIP_INSTALL) --editable '.[all]'
-	@touch $(READY) $@
+	@touch $@
 
 demo: $(READY)
 	$(BIN)/repsam demo --out $(OUT)/demo
@@ -50,7 +50,7 @@ lint: $(READY)
 types: $(READY)
 	$(BIN)/mypy
 
-check: lint types test
+check: $(READY_ALL) lint types test
 
 clean:
 	rm -rf $(OUT) build install log dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

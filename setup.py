@@ -10,8 +10,17 @@ SHARE = f"share/{NAME}"
 SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".yaml"}
 
 TORCH = ["torch>=2.1", "torchvision>=0.16", "segment-anything>=1.0", "safetensors>=0.4"]
-# embreex: Embree, the ray caster behind Open3D too, in 15 MB; trimesh reads users' meshes.
+# MuJoCo settles scenes, trimesh reads users' meshes; embreex is Embree, the ray caster behind
+# Open3D too, in 15 MB.
 SIMULATION = ["mujoco>=3.1", "embreex>=4.4", "trimesh>=4.0"]
+# COCO AP as its authors compute it.
+EVALUATION = ["pycocotools>=2.0.11"]
+# ClearGrasp keeps depth in EXR files, which OpenCV leaves out by default.
+EXR = ["OpenEXR>=3.3"]
+# A path tracer for glass and a denoiser, so that 16 paths a pixel do; LLVM comes from the system.
+PHOTOREALISTIC = [*SIMULATION, "mitsuba>=3.9", "pyoidn>=2.5"]
+# Scenes made on several machines.
+CLUSTER = [*SIMULATION, "dask[distributed]>=2024.1"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
 # rmw-fastrtps-cpp and fastrtps are named because rclpy's wheel does not ask for a middleware.
 ROS = [
@@ -80,11 +89,15 @@ setup(
     extras_require={
         "torch": TORCH,
         "simulation": SIMULATION,
+        "evaluation": EVALUATION,
+        "exr": EXR,
+        "photorealistic": PHOTOREALISTIC,
+        "cluster": CLUSTER,
         "train": [*TORCH, *SIMULATION],
         "ros": ROS,
         "test": TEST,
         "dev": DEV,
-        "all": [*TORCH, *SIMULATION, *ROS, *DEV],
+        "all": [*TORCH, *EVALUATION, *EXR, *PHOTOREALISTIC, *CLUSTER, *ROS, *DEV],
     },
     entry_points={
         "console_scripts": [

@@ -22,7 +22,7 @@ def read_exr(path: Path, channel: str = "R") -> NDArray[np.float32]:
         DatasetError: The file is missing, broken or without that channel.
     """
     try:
-        import OpenEXR  # type: ignore[import-not-found]
+        import OpenEXR
     except ImportError as error:
         raise BackendError(
             "reading .exr images needs OpenEXR: pip install 'repsam_ros[exr]'"

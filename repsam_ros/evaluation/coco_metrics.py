@@ -38,7 +38,7 @@ class CocoScorer:
 
     def __init__(self) -> None:
         try:
-            from pycocotools import coco, cocoeval, mask  # type: ignore[import-untyped]
+            from pycocotools import coco, cocoeval, mask
         except ImportError as error:
             raise BackendError(
                 "COCO AP needs pycocotools: pip install 'repsam_ros[evaluation]'"
