@@ -109,7 +109,7 @@ def _style(rng: np.random.Generator, height: int, width: int) -> _Style:
 
 def _draw_fill(rng: np.random.Generator, style: _Style) -> Fill:
     gain, saturation = np.exp(rng.normal(0, 0.25)), rng.uniform(0.2, 1.2)
-    recolour = np.empty((3, 4))
+    recolour = np.zeros((3, 4))
     recolour[:, :3] = saturation * np.eye(3) + (1 - saturation) / 3
     if rng.random() < 0.3:
         recolour = recolour[rng.permutation(3)]

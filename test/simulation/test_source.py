@@ -33,6 +33,14 @@ def test_a_picture_follows_from_its_seed_alone(pictures: list[SourcePicture]) ->
     assert not np.array_equal(pictures[7].color, source_picture((4, 7), SIZE).color)
 
 
+def test_colours_do_not_depend_on_what_memory_held(pictures: list[SourcePicture]) -> None:
+    for number in range(24):
+        # NumPy gives freed memory of the same size to the next array that asks for it.
+        left = [np.full((3, 4), np.finfo(np.float64).max) for _ in range(8)]
+        del left
+        assert np.array_equal(source_picture((3, number), SIZE).color, pictures[number].color)
+
+
 def test_ids_are_those_that_the_networks_targets_know() -> None:
     assert MAX_SHAPES == MAX_OBJECTS
 
