@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
+from repsam_ros.depth_colors import color_depth, depth_range
 from repsam_ros.evaluation.overlay import draw_labels
 
 T = TypeVar("T", np.uint16, np.float32)
 
 _TILE_WIDTH_PX, _TILES_PER_ROW, _CAPTION_PX = 320, 3, 20
-_NEAR_FAR_QUANTILES = (0.01, 0.99)
 
 
 def draw_tile(sample: Sample) -> NDArray[np.uint8]:
@@ -27,7 +27,8 @@ def draw_tile(sample: Sample) -> NDArray[np.uint8]:
     labels = _nearest(sample.labels, size)
     without_text = {int(k): "" for k in np.unique(labels)}
     masks = draw_labels(small, labels, without_text)
-    pair = np.concatenate((masks, _depth_picture(_nearest(sample.frame.depth_m, size))), axis=1)
+    depth_m = _nearest(sample.frame.depth_m, size)
+    pair = np.concatenate((masks, color_depth(depth_m, depth_range(depth_m))), axis=1)
     caption = np.full((_CAPTION_PX, pair.shape[1], 3), 255, np.uint8)
     text = f"{sample.split}: {sample.name}"
     font, place = cv2.FONT_HERSHEY_SIMPLEX, (4, _CAPTION_PX - 6)
@@ -49,15 +50,3 @@ def join_tiles(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 
 def _nearest(image: NDArray[T], size: tuple[int, int]) -> NDArray[T]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_NEAREST), image.dtype)
-
-
-def _depth_picture(depth_m: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Near red to far blue, black where there is no depth."""
-    valid = depth_m > 0
-    if not valid.any():
-        return np.zeros((*depth_m.shape, 3), np.uint8)
-    near, far = np.quantile(depth_m[valid], _NEAR_FAR_QUANTILES)
-    steps = 255 * (1 - np.clip((depth_m - near) / max(far - near, 1e-6), 0, 1))
-    picture = cv2.applyColorMap(steps.astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
-    picture[~valid] = 0
-    return np.asarray(picture, np.uint8)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
+from repsam_ros.depth_colors import color_depth, depth_range
 
 Picture = NDArray[np.uint8]
 
 _TILE_WIDTH_PX = 320
 # Walls far behind would take most of the colours.
-_QUANTILES = (0.01, 0.9)
+_FAR_QUANTILE = 0.9
 
 
 def contact_sheet(samples: Sequence[Sample]) -> Picture:
@@ -30,12 +31,11 @@ def _strip(sample: Sample) -> Picture:
     height, width = sample.labels.shape
     size = (_TILE_WIDTH_PX, max(1, round(height * _TILE_WIDTH_PX / width)))
     true_m = sample.frame.depth_m if sample.true_depth_m is None else sample.true_depth_m
-    known = true_m[true_m > 0]
-    near, far = np.quantile(known, _QUANTILES) if known.size else (0.0, 1.0)
+    near_far_m = depth_range(true_m, _FAR_QUANTILE)
     tiles = [_outlined(sample, size)]
     for depth_m in (sample.frame.depth_m, true_m):
         small = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
-        tiles.append(_depth_picture(np.asarray(small, np.float32), float(near), float(far)))
+        tiles.append(color_depth(np.asarray(small, np.float32), near_far_m))
     strip = np.concatenate(tiles, axis=1)
     strip[:20, : 10 * len(sample.name)] = 0
     font = cv2.FONT_HERSHEY_SIMPLEX
@@ -55,12 +55,4 @@ def _outlined(sample: Sample, size: tuple[int, int]) -> Picture:
         color = (0, 255, 255) if is_glass else (255, 200, 0)
         cv2.drawContours(picture, lines, -1, (0, 0, 0), 2, cv2.LINE_AA)
         cv2.drawContours(picture, lines, -1, color, 1, cv2.LINE_AA)
-    return np.asarray(picture, np.uint8)
-
-
-def _depth_picture(depth_m: NDArray[np.float32], near: float, far: float) -> Picture:
-    """Near red to far blue, black without depth."""
-    steps = 255 * (1 - np.clip((depth_m - near) / max(far - near, 1e-6), 0, 1))
-    picture = cv2.applyColorMap(steps.astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
-    picture[depth_m <= 0] = 0
     return np.asarray(picture, np.uint8)

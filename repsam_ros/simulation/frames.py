@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from repsam_ros.datasets import Sample
+from repsam_ros.datasets.simulated import without_slivers
 from repsam_ros.simulation.rendering import FastRenderer, Pictures, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensorSettings
@@ -15,8 +16,6 @@ from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.
 FIRST_SCENE = 10_000_000
-# Objects that show a smaller share of the picture are no truth that anyone could ask for.
-MIN_VISIBLE_SHARE = 0.0008
 # A camera that a person would set up over a table.
 DESK = ViewSettings(
     glass_scene_share=0.0, rigs={"stand": CameraRig((0.6, 0.95), (35.0, 60.0), (0.8, 0.85))}
@@ -33,11 +32,7 @@ def to_sample(name: str, pictures: Pictures) -> Sample:
     frame = RgbdFrame(
         np.ascontiguousarray(color), depth_m, Intrinsics(fx, fy, cx, cy, width, height)
     )
-    ids = pictures.ids[0].numpy().astype(np.uint16)
-    visible = np.bincount(ids.ravel())
-    slivers = np.flatnonzero(visible < MIN_VISIBLE_SHARE * ids.size)
-    ignore = np.isin(ids, slivers[slivers > 0])
-    labels = np.where(ignore, 0, ids).astype(np.uint16)
+    labels, ignore = without_slivers(pictures.ids[0].numpy().astype(np.uint16))
     return Sample(name, frame, labels, ignore)
 
 

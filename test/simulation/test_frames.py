@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from repsam_ros.simulation.frames import MIN_VISIBLE_SHARE, render_frames
+from repsam_ros.datasets.simulated import MIN_VISIBLE_SHARE
+from repsam_ros.simulation.frames import render_frames
 
 
 def test_same_seed_gives_the_same_frames_with_usable_truth() -> None:
