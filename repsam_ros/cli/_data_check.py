@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._dataset_options import add_option_argument
+
 _DEFAULT_OUT = Path("out") / "check"
 
 
@@ -18,6 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"for check.json and contact_sheet.png, default {_DEFAULT_OUT}/NAME",
     )
     parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    add_option_argument(parser)
     parser.add_argument(
         "--samples", type=int, default=12, metavar="N", help="frames to read, default %(default)s"
     )
@@ -30,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     if args.samples < 1:
         raise ConfigError(f"--samples must be at least 1, got {args.samples}")
     out = args.out or _DEFAULT_OUT / args.name
-    check = check_dataset(args.name, args.root, args.split, args.samples, out)
+    check = check_dataset(args.name, args.root, args.split, args.samples, out, args.options)
     print(text_report(check))
     written = [out / "check.json", *([out / "contact_sheet.png"] if check.frames else [])]
     print(f"\nwritten: {', '.join(map(str, written))}")

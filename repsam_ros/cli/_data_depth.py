@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._dataset_options import add_option_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="format of the data set, such as cleargrasp")
     parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
     parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    add_option_argument(parser)
     parser.add_argument(
         "--out", required=True, type=Path, metavar="DIR", help="for depth.json and depth.md"
     )
@@ -36,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.progress import track
 
     others = [read_statistics(path) for path in args.against]
-    dataset = open_dataset(args.name, args.root, args.split)
+    dataset = open_dataset(args.name, args.root, args.split, **args.options)
     write_statistics(
         args.out / "depth.json",
         depth_statistics(track(dataset, len(dataset), "depth")),

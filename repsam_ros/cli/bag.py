@@ -10,6 +10,7 @@ from repsam_ros.cli._bag_topics import (
     add_topic_arguments,
     given_topics,
 )
+from repsam_ros.cli._dataset_options import add_option_argument
 
 SUMMARY = "make, inspect, check and play RGB-D bags (rosbag2)"
 
@@ -23,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make = add_action("make", "write the frames of a data set as a bag")
     make.add_argument("--dataset", required=True, metavar="NAME", help="format of the data set")
     make.add_argument("--root", required=True, type=Path, metavar="DIR", help="where it lies")
+    add_option_argument(make)
     make.add_argument("--out", required=True, type=Path, metavar="BAG", help="folder to write")
     make.add_argument("--rate", type=float, default=2.0, metavar="HZ", help="default %(default)s")
     make.add_argument(
@@ -60,7 +62,7 @@ def _make(args: argparse.Namespace) -> int:
     from repsam_ros.datasets import open_dataset
     from repsam_ros.progress import track
 
-    dataset = open_dataset(args.dataset, args.root)
+    dataset = open_dataset(args.dataset, args.root, **args.options)
     count = write_bag(
         args.out,
         track(dataset, len(dataset), "bag"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._dataset_options import add_option_argument
 from repsam_ros.cli._pipeline_options import add_pipeline_arguments, given_values
 
 SUMMARY = "score the pipeline, or given label maps, on a data set"
@@ -14,6 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dataset", required=True, metavar="NAME", help="format, such as mosd")
     parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="its folder")
     parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    add_option_argument(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the results")
     parser.add_argument(
         "--labels",
@@ -34,13 +36,14 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.evaluation.report import text_table
 
     names = ("dataset", "root", "split", "labels", "model", "backend", "device")
-    content = apply_overrides(given_values(args, names), args.overrides)
+    content = {**given_values(args, names), "options": args.options}
+    content = apply_overrides(content, args.overrides)
     config: EvaluationConfig | LabelMapConfig
     if args.labels is None:
         config = build_config(EvaluationConfig, content, "repsam eval")
     else:
         config = build_config(LabelMapConfig, content, "repsam eval --labels")
-    dataset = open_dataset(config.dataset, Path(config.root), config.split)
+    dataset = open_dataset(config.dataset, Path(config.root), config.split, **config.options)
     subject: dict[str, str]
     if isinstance(config, LabelMapConfig):
         predict = predict_from_files(Path(config.labels), dataset.names)

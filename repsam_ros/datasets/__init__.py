@@ -2,7 +2,8 @@
 
 A new format is a new file here with a ``Config`` dataclass that has ``root: Path`` and
 ``split: str | None``, a tuple ``SPLITS`` of the official splits, and a
-``build(config) -> Dataset``. Files that begin with an underscore are no formats.
+``build(config) -> Dataset``. Further fields of ``Config`` are options of the format. Files that
+begin with an underscore are no formats.
 """
 
 from __future__ import annotations
@@ -10,14 +11,15 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.config import build_config
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.structures import RgbdFrame
 
@@ -106,11 +108,20 @@ def dataset_splits(name: str) -> tuple[str, ...]:
     return splits
 
 
-def open_dataset(name: str, root: Path, split: str | None = None) -> Dataset:
+def dataset_options(name: str) -> tuple[str, ...]:
+    """What format ``name`` can be told beside its root and split."""
+    every = (field.name for field in fields(_format(name).Config))
+    return tuple(field for field in every if field not in ("root", "split"))
+
+
+def open_dataset(name: str, root: Path, split: str | None = None, **options: Any) -> Dataset:
     """The data set of format ``name`` under ``root``: one split of it, or all of them.
 
+    Args:
+        options: Some of :func:`dataset_options`.
+
     Raises:
-        ConfigError: No such format or split.
+        ConfigError: No such format, split or option.
         DatasetError: ``root`` is missing or not in that format.
     """
     module = _format(name)
@@ -118,9 +129,14 @@ def open_dataset(name: str, root: Path, split: str | None = None) -> Dataset:
         raise ConfigError(
             f"unknown split {split!r} of {name}; there are: {', '.join(module.SPLITS)}"
         )
+    known = dataset_options(name)
+    if unknown := [option for option in options if option not in known]:
+        there = ", ".join(known) or "none"
+        raise ConfigError(f"unknown option {unknown[0]!r} of {name}; there are: {there}")
     if not root.is_dir():
         raise DatasetError(f"{root}: no such folder")
-    dataset: Dataset = module.build(module.Config(root=root, split=split))
+    config = build_config(module.Config, {"root": root, "split": split, **options}, name)
+    dataset: Dataset = module.build(config)
     return dataset
 
 

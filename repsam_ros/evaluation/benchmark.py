@@ -121,7 +121,7 @@ def _dataset_cells(
         return [replace(cell, state="left out", reason=_NO_INSTANCES[kind]) for cell in blank]
     cells: list[Cell] = []
     try:
-        dataset = open_dataset(kind, Path(place.root), place.split)
+        dataset = open_dataset(kind, Path(place.root), place.split, **place.options)
         frames = _Frames(kind, dataset, _spread(len(dataset), config.frames))
         for cell in blank:
             cells.append(_cell(cell, config, pipeline, frames, folder))

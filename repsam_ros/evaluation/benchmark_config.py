@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.config import build_config, read_yaml, to_plain
-from repsam_ros.datasets import dataset_names, dataset_splits
+from repsam_ros.datasets import dataset_names, dataset_options, dataset_splits
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.configuration import PipelineConfig
 from repsam_ros.evaluation.statistics import BootstrapSettings
@@ -20,11 +20,13 @@ class DatasetRoot:
     Attributes:
         dataset: Format; None = the name that the table gives the data set.
         split: One of the format's splits, None = all frames.
+        options: Of the format, such as the camera of graspnet.
     """
 
     root: str
     dataset: str | None = None
     split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +60,9 @@ class BenchmarkConfig:
             if place.split is not None:
                 splits = dataset_splits(self.format_of(name))
                 _require_known(f"{name}: unknown split", place.split, splits)
+            for option in place.options:
+                known = dataset_options(self.format_of(name))
+                _require_known(f"{name}: unknown option", option, known)
 
     def format_of(self, name: str) -> str:
         """The format of the data set that is listed as ``name``."""
@@ -67,8 +72,8 @@ class BenchmarkConfig:
 def read_roots(path: Path) -> dict[str, Any]:
     """The data sets in a roots file, as plain configuration values.
 
-    Each is a folder by name, or a mapping of ``root``, ``dataset`` and ``split``. Relative folders
-    are relative to the file.
+    Each is a folder by name, or a mapping of ``root``, ``dataset``, ``split`` and ``options``.
+    Relative folders are relative to the file.
 
     Raises:
         ConfigError: The file is broken.
@@ -85,4 +90,4 @@ def read_roots(path: Path) -> dict[str, Any]:
 
 def _require_known(what: str, name: str, known: list[str] | tuple[str, ...]) -> None:
     if name not in known:
-        raise ConfigError(f"{what} {name!r}; there are: {', '.join(known)}")
+        raise ConfigError(f"{what} {name!r}; there are: {', '.join(known) or 'none'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.statistics import BootstrapSettings
@@ -47,11 +48,13 @@ class EvaluationConfig(PipelineConfig):
 
     Attributes:
         split: One of the format's splits; None = all frames.
+        options: Of the format, such as the camera of graspnet.
     """
 
     dataset: str
     root: str
     split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
 
@@ -61,12 +64,14 @@ class LabelMapConfig:
 
     Attributes:
         split: One of the format's splits; None = all frames.
+        options: Of the format, such as the camera of graspnet.
     """
 
     dataset: str
     root: str
     labels: str
     split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -99,18 +99,26 @@ class DatasetCheck:
 
 
 def check_dataset(
-    name: str, root: Path, split: str | None, samples: int, out: Path
+    name: str,
+    root: Path,
+    split: str | None,
+    samples: int,
+    out: Path,
+    options: Mapping[str, Any] | None = None,
 ) -> DatasetCheck:
     """Counts the frames, reads ``samples`` of them spread evenly over the splits.
 
     Written are ``contact_sheet.png`` and, last, ``check.json``, into ``out``.
 
+    Args:
+        options: Of the format.
+
     Raises:
-        ConfigError: No such format or split.
+        ConfigError: No such format, split or option.
         DatasetError: No split can be opened.
     """
     (out / "check.json").unlink(missing_ok=True)
-    datasets, absent = _open_splits(name, root, split)
+    datasets, absent = _open_splits(name, root, split, options or {})
     frames: list[FrameCheck] = []
     broken: dict[str, str] = {}
     tiles = []
@@ -206,13 +214,13 @@ def _splits(name: str, split: str | None) -> tuple[str, ...]:
 
 
 def _open_splits(
-    name: str, root: Path, split: str | None
+    name: str, root: Path, split: str | None, options: Mapping[str, Any]
 ) -> tuple[dict[str, Dataset], dict[str, str]]:
     datasets: dict[str, Dataset] = {}
     absent: dict[str, str] = {}
     for each in _splits(name, split):
         try:
-            datasets[each] = open_dataset(name, root, each)
+            datasets[each] = open_dataset(name, root, each, **options)
         except DatasetError as error:
             absent[each] = str(error)
     if not datasets:

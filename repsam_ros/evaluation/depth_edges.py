@@ -22,6 +22,8 @@ _MAX_GAP_PX = 60
 _MAX_DEPTH_M = 1.6
 _LINE_ROWS = 11
 _WINDOW_PX = 12
+# Of small pictures: fewer pixels would lie on any plane.
+_SMALLEST_WINDOW_PX = 3
 _PLANE_BIN_M = 0.1
 _MIN_COUNT = 30
 
@@ -108,7 +110,7 @@ def plane_noise(depth_m: NDArray[np.float32], background: NDArray[np.bool_]) -> 
     Inverse depth is linear over the picture of a plane. The white part is what neighbours do
     not share.
     """
-    size = round(_WINDOW_PX * depth_m.shape[1] / 640)
+    size = max(_SMALLEST_WINDOW_PX, round(_WINDOW_PX * depth_m.shape[1] / 640))
     y, x = np.mgrid[:size, :size] - (size - 1) / 2
     design = np.stack([x.ravel(), y.ravel(), np.ones(size * size)], axis=1)
     height, width = (length // size * size for length in depth_m.shape)

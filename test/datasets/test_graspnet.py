@@ -81,8 +81,14 @@ def test_either_camera_is_read_with_its_own_matrix(tmp_path: Path) -> None:
     (realsense,) = open_dataset("graspnet", tmp_path)
     assert realsense.name == "scene_0000/0007"
     assert (realsense.frame.intrinsics.fy, realsense.frame.intrinsics.cx) == (927.37, 651.32)
+    (other,) = open_dataset("graspnet", tmp_path, camera="kinect")
+    assert (other.name, other.frame.intrinsics) == (kinect.name, kinect.frame.intrinsics)
     with pytest.raises(ConfigError, match="'zed' of graspnet; there are: realsense, kinect"):
-        Config(tmp_path, camera="zed")
+        open_dataset("graspnet", tmp_path, camera="zed")
+    with pytest.raises(ConfigError, match="'lens' of graspnet; there are: camera"):
+        open_dataset("graspnet", tmp_path, lens="wide")
+    with pytest.raises(ConfigError, match="camera"):
+        open_dataset("graspnet", tmp_path, camera=3)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -118,6 +118,8 @@ def test_unknown_name_lists_what_exists(tmp_path: Path) -> None:
     assert "mosd" in dataset_names()
     with pytest.raises(ConfigError, match="'modd'; there are: .*mosd"):
         open_dataset("modd", tmp_path)
+    with pytest.raises(ConfigError, match="unknown option 'camera' of mosd; there are: none"):
+        open_dataset("mosd", tmp_path, camera="kinect")
 
 
 def test_real_frames(shared_data: Path) -> None:

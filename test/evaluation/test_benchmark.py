@@ -175,6 +175,7 @@ def test_one_format_may_be_listed_with_several_splits(two: dict[str, Path], tmp_
     [
         ({"roots": {"nope": {"root": "x"}}}, "nope: unknown data set 'nope'; there are: arc2017"),
         ({"roots": {"osd": {"root": "x", "split": "val"}}}, "osd: unknown split 'val'"),
+        ({"roots": {"osd": {"root": "x", "options": {"camera": "d"}}}}, "osd: unknown option 'cam"),
         ({"roots": {}}, "needs data sets and methods"),
         ({"methods": [MODEL, MODEL]}, "named twice"),
         ({"frames": 0}, "frames must be at least 1"),
@@ -196,10 +197,11 @@ def test_a_missing_model_shows_before_anything_is_measured(
 
 def test_roots_file(tmp_path: Path) -> None:
     path = tmp_path / "roots.yaml"
-    path.write_text("osd: data/osd\ngraspnet: {root: /abs, split: test_novel}\n")
+    path.write_text("osd: data/osd\ngraspnet: {root: /abs, options: {camera: kinect}}\n")
+    rest = {"dataset": None, "split": None}
     assert read_roots(path) == {
-        "osd": {"root": str(tmp_path / "data" / "osd"), "dataset": None, "split": None},
-        "graspnet": {"root": "/abs", "dataset": None, "split": "test_novel"},
+        "osd": {"root": str(tmp_path / "data" / "osd"), **rest, "options": {}},
+        "graspnet": {"root": "/abs", **rest, "options": {"camera": "kinect"}},
     }
     for content, message in (
         ("osd: 3", "osd: expected a folder or a mapping"),
