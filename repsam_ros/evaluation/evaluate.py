@@ -7,7 +7,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +19,9 @@ from repsam_ros import __version__
 from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.evaluation.coco_metrics import CocoScorer
+from repsam_ros.evaluation.depth_metrics import DepthScores, score_transparent_depth
 from repsam_ros.evaluation.metrics import COUNT_NAMES, SCORE_NAMES, score_labels
+from repsam_ros.evaluation.object_sizes import object_results
 from repsam_ros.evaluation.overlay import draw_labels
 from repsam_ros.evaluation.report import ImageResult, write_report
 from repsam_ros.evaluation.statistics import (
@@ -120,7 +122,9 @@ def evaluate(
 
     Returns:
         The content of ``metrics.json``; scores in percent. ``coco`` holds AP and AR of the
-        whole data set, or says why they are left out.
+        whole data set, or says why they are left out. ``transparent_depth``, where the data set
+        has such truth, holds the means of :class:`DepthScores` of the sensor's depth, which no
+        method changes: how much there was to go by on glass.
 
     Raises:
         BackendError: Predictions have scores, but pycocotools is not installed.
@@ -130,6 +134,7 @@ def evaluate(
     _write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     results: list[ImageResult] = []
     rows: list[dict[str, Any]] = []
+    sensed: list[DepthScores | None] = []
     coco: CocoScorer | None = None
     for sample in track(dataset, len(dataset), "eval"):
         prediction = predict(sample)
@@ -140,10 +145,13 @@ def evaluate(
         write_png(out / "labels" / f"{sample.name}.png", prediction.labels)
         with atomic_path(out / "overlays" / f"{sample.name}.jpg") as temporary:
             temporary.write_bytes(encode_jpeg(_side_by_side(sample, prediction)))
-        results.append(ImageResult(sample.name, scores, prediction.latency_s))
+        objects = object_results(prediction.labels, sample.labels, sample.ignore)
+        results.append(ImageResult(sample.name, scores, prediction.latency_s, objects))
+        sensed.append(_score_sensor(sample))
         rows.append(_row(results[-1], prediction))
     about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
-    metrics = {**summarize(results, bootstrap), "coco": _coco_summary(coco), **about}
+    extra = {"coco": _coco_summary(coco), **_depth_summary(sensed)}
+    metrics = {**summarize(results, bootstrap), **extra, **about}
     _write_text(out / "per_image.csv", _csv_text(rows))
     _write_text(out / "per_image.json", json.dumps(rows, indent=2) + "\n")
     write_report(out / "report.html", metrics, results, out / "overlays")
@@ -216,6 +224,22 @@ def _coco_summary(scorer: CocoScorer | None) -> dict[str, Any]:
     return {
         name: None if value is None else round(100 * value, 4) for name, value in fractions.items()
     }
+
+
+def _score_sensor(sample: Sample) -> DepthScores | None:
+    """Of the depth of the frame on glass; None where there is none, or no truth of it."""
+    if sample.transparent is None or sample.true_depth_m is None:
+        return None
+    return score_transparent_depth(sample.frame.depth_m, sample.true_depth_m, sample.transparent)
+
+
+def _depth_summary(scores: list[DepthScores | None]) -> dict[str, Any]:
+    known = [score for score in scores if score is not None]
+    if not known:
+        return {}
+    names = [field.name for field in fields(DepthScores) if field.name != "pixels"]
+    means = {name: np.mean([getattr(score, name) for score in known]) for name in names}
+    return {"transparent_depth": {**_rounded(means), "images": len(known)}}
 
 
 def _row(result: ImageResult, prediction: Prediction) -> dict[str, Any]:

@@ -146,8 +146,11 @@ def _coco(metrics: dict[str, Any]) -> str:
 
 def _depth(metrics: dict[str, Any]) -> str:
     depth: Mapping[str, Any] = metrics.get("transparent_depth", {})
-    rows = [[text(name), _number(value, 3)] for name, value in depth.items()]
-    return table(["depth on transparent pixels", "mean"], rows) if rows else ""
+    rows = [
+        [text(name), str(value) if name == "images" else _number(value, 3)]
+        for name, value in depth.items()
+    ]
+    return table(["sensor's depth on transparent pixels", "mean"], rows) if rows else ""
 
 
 def _number(value: float | None, digits: int = 1) -> str:

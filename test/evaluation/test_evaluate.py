@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -133,6 +134,35 @@ def test_label_maps_without_scores_have_no_ap(tmp_path: Path) -> None:
     assert metrics["coco"] == {"omitted": "label maps carry no scores"}
     rows = json.loads((tmp_path / "per_image.json").read_text())
     assert {row["instances"] for row in rows} == {None}
+
+
+class Glass(Scenes):
+    """Of the glass in the first frame the sensor sees half, 0.1 m too far; the second has none."""
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        transparent = sample.labels == (300 if index == 0 else 1)
+        sensed_m = sample.frame.depth_m.copy()
+        sensed_m[10:20][transparent[10:20]] = 0
+        frame = RgbdFrame(sample.frame.color, sensed_m, sample.frame.intrinsics)
+        true_m = np.full(sensed_m.shape, 0.6, np.float32)
+        known = None if sample.name == "third" else true_m
+        return replace(sample, frame=frame, transparent=transparent, true_depth_m=known)
+
+
+def test_depth_on_glass_is_that_of_the_sensor(tmp_path: Path) -> None:
+    depth = run(perfect, tmp_path, Glass())["transparent_depth"]
+    assert depth["images"] == 1
+    assert depth["missing"] == 0.5 and depth["mae_m"] == pytest.approx((0.6 + 0.1) / 2)
+    assert depth["delta_110"] == 0 and depth["delta_125"] == 0.5
+    page = (tmp_path / "report.html").read_text()
+    assert "sensor&#x27;s depth on transparent pixels" in page
+    assert "transparent_depth" not in run(perfect, tmp_path)
+
+
+def test_objects_are_drawn_by_size(tmp_path: Path) -> None:
+    run(half, tmp_path)
+    assert "IoU by object size" in (tmp_path / "report.html").read_text()
 
 
 def test_results_are_complete_or_without_metrics(tmp_path: Path) -> None:
