@@ -158,7 +158,7 @@ def _nearest(
 
 @lru_cache(maxsize=1)
 def _nearest_fused() -> Callable[..., tuple[Tensor, Tensor]]:
-    """Fused, so that no (B, P, N) array is ever written; made late, as the compiler loads slowly."""
+    """Fused, so that no (B, P, N) array is ever written; made late: the compiler loads slowly."""
     fused: Callable[..., tuple[Tensor, Tensor]] = torch.compile(_nearest, dynamic=False)
     return fused
 
