@@ -1,35 +1,21 @@
-"""Batches of pictures for training, made in worker processes.
+"""Batches of numbered pictures on the device that trains.
 
-Colour and truth stay bytes, in memory that workers and trainer share, until they are on the
-device.
+Colour and truth stay bytes, in memory that workers and trainer share, until they are there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from repsam_ros.adaptation.augmentation import IGNORED
-from repsam_ros.adaptation.pictures import PictureMaker, Steps, start_worker
-from repsam_ros.errors import ConfigError, DatasetError
+from repsam_ros.adaptation.loader import made_in_order
+from repsam_ros.adaptation.pictures import PictureMaker, StepPictures
+from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.rendering import Pictures
-
-
-@dataclass(frozen=True)
-class TrainingPictures(Pictures):
-    """Pictures of a data set.
-
-    Attributes:
-        ignore: (B, H, W) bool, pixels without truth; their id is 0.
-    """
-
-    ignore: Tensor
 
 
 @dataclass(frozen=True)
@@ -57,8 +43,8 @@ def training_batches(
     device: torch.device,
     first_step: int = 0,
     share: tuple[int, int] = (0, 1),
-) -> Iterator[TrainingPictures]:
-    """Endless batches on ``device`` from step ``first_step`` on.
+) -> Generator[Pictures, None, None]:
+    """Endless batches on ``device`` from step ``first_step`` on; closing it ends the workers.
 
     ``share`` is (rank, number) of the processes that train together; each gets its part of every
     batch.
@@ -66,37 +52,23 @@ def training_batches(
     Raises:
         DatasetError: A sample cannot be read; it names the file.
     """
-    parallel: dict[str, Any] = {}
-    if settings.workers:
-        parallel = {
-            "num_workers": settings.workers,
-            "prefetch_factor": settings.ahead,
-            # A copy of a process that has threads may hang.
-            "multiprocessing_context": "spawn",
-            "worker_init_fn": start_worker,
-        }
-    loader: DataLoader[Any] = DataLoader(
-        Steps(maker, settings.batch_size, share),
-        batch_size=None,
-        sampler=count(first_step),
-        pin_memory=device.type == "cuda",
-        # Else the loader would draw from the generator that the network is initialised with.
-        generator=torch.Generator(),
-        **parallel,
-    )
-    for item in loader:
-        if isinstance(item, DatasetError):
-            raise item
-        yield _on_device(item, device)
+    steps = StepPictures(maker, settings.batch_size, share)
+    pinned = device.type == "cuda"
+    made = made_in_order(steps, first_step, settings.workers, settings.ahead, pinned)
+    try:
+        for arrays in made:
+            yield _on_device(arrays, device)
+    finally:
+        made.close()
 
 
-def _on_device(batch: dict[str, Tensor], device: torch.device) -> TrainingPictures:
+def _on_device(batch: dict[str, Tensor], device: torch.device) -> Pictures:
     moved = {name: value.to(device, non_blocking=True) for name, value in batch.items()}
     truth, ignore = moved["truth"], moved["truth"] == IGNORED
     depth_m = moved.get("depth_m")
     if depth_m is None:
         depth_m = torch.zeros(truth.shape, device=device)
-    return TrainingPictures(
+    return Pictures(
         color=moved["color"].permute(0, 3, 1, 2).float().div_(255),
         depth_m=depth_m,
         ids=truth.long().masked_fill_(ignore, 0),

@@ -51,3 +51,8 @@ class Team:
         flat /= self.size
         for tensor, mean in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
             tensor.copy_(mean.reshape(tensor.shape))
+
+    def close(self) -> None:
+        """Leaves the team at the end of a training."""
+        if self.size > 1:
+            distributed.destroy_process_group()

@@ -1,9 +1,7 @@
 """The pictures of a training by number: the same for a seed whoever makes them.
 
 Picture ``n`` of a training follows from the seed and ``n`` alone, and step ``k`` takes pictures
-``k * batch_size`` and on. So a resumed run gets the batches of an uninterrupted one, and the
-number of worker processes changes nothing but the speed. Workers import this module and no
-renderer, which keeps their start short.
+``k * batch_size`` and on. Workers import this module and no renderer.
 """
 
 from __future__ import annotations
@@ -12,14 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import Dataset as TorchDataset
 from torch.utils.data import get_worker_info
 
 from repsam_ros.adaptation.augmentation import (
@@ -31,7 +27,7 @@ from repsam_ros.adaptation.augmentation import (
     vary_color,
 )
 from repsam_ros.datasets import Dataset, open_dataset
-from repsam_ros.errors import DatasetError, RepsamError
+from repsam_ros.errors import DatasetError
 from repsam_ros.simulation.source import source_picture
 
 _SHUFFLE, _VARY = 0, 1
@@ -86,17 +82,25 @@ def _order(seed: int, epoch: int, length: int) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class SourcePictures:
-    """The endless stream of source pictures; they have no depth, and some camera's intrinsics."""
+    """The endless stream of source pictures; they have no depth.
+
+    Shapes that are small or too many are background unless ``ignore_rest`` says to ignore them.
+    """
 
     canvas_px: tuple[int, int]
     seed: int
     augmentation: AugmentationSettings | None
+    ignore_rest: bool
 
     def __call__(self, number: int) -> Picture:
-        source = source_picture((self.seed, number), self.canvas_px)
-        truth = np.where(source.ignore, np.uint8(IGNORED), source.ids)
+        # The zero gives the pictures that published weights were trained on.
+        source = source_picture((self.seed, 0, number), self.canvas_px)
+        truth = source.ids
+        if self.ignore_rest:
+            truth = np.where(source.ignore, np.uint8(IGNORED), truth)
         height, width = self.canvas_px
-        intrinsics = np.array([width, width, (width - 1) / 2, (height - 1) / 2], np.float32)
+        # Any camera does: without depth nothing is measured in metres.
+        intrinsics = np.array([0.9 * width, 0.9 * width, width / 2, height / 2], np.float32)
         color = source.color
         if self.augmentation is not None:
             rng = np.random.default_rng([self.seed, number, _VARY])
@@ -104,25 +108,23 @@ class SourcePictures:
         return Picture(color, None, truth, intrinsics)
 
 
-def start_worker(_: int) -> None:
-    """Keeps OpenCV of a worker process to the core that it has."""
-    cv2.setNumThreads(1)
+@dataclass(frozen=True)
+class StepPictures:
+    """The pictures of a step, or the part of them that one of several processes trains on.
 
+    Attributes:
+        batch_size: Pictures a step, over all processes that train.
+        share: (rank, number) of the processes that train together.
+    """
 
-class Steps(TorchDataset[Any]):
-    """The batch of each step, or the error that keeps it from being made."""
+    maker: PictureMaker
+    batch_size: int
+    share: tuple[int, int]
 
-    def __init__(self, maker: PictureMaker, batch_size: int, share: tuple[int, int]) -> None:
-        self._maker, self._batch_size, self._share = maker, batch_size, share
-
-    def __getitem__(self, step: int) -> dict[str, Tensor] | DatasetError:
-        rank, size = self._share
-        numbers = range(step * self._batch_size + rank, (step + 1) * self._batch_size, size)
-        try:
-            return _stacked(self._maker(number) for number in numbers)
-        except RepsamError as error:
-            # Not every exception survives the way from a worker; this one does, in one line.
-            return DatasetError(str(error))
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        rank, size = self.share
+        numbers = range(step * self.batch_size + rank, (step + 1) * self.batch_size, size)
+        return _stacked(self.maker(number) for number in numbers)
 
 
 def _stacked(pictures: Iterator[Picture]) -> dict[str, Tensor]:

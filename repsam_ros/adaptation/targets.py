@@ -11,6 +11,7 @@ from torch.nn import functional as F
 STRIDE = 4
 # Objects of which fewer cells (STRIDE x STRIDE pixels) are seen are not asked for nor punished.
 MIN_CELLS = 3
+NOWHERE = -1
 
 
 class Centres(NamedTuple):
@@ -18,8 +19,11 @@ class Centres(NamedTuple):
 
     Attributes:
         heatmap: (B, h, w) in [0, 1], 1 at each centre.
-        weight: (B, h, w), 0 where too little of an object is seen to ask for it.
+        weight: (B, h, w), 0 where too little of an object is seen to ask for it and where there is
+            no truth.
         foreground: (B, h, w) in {0, 1}.
+        known: (B, h, w) in {0, 1}, 0 where there is no truth.
+        clear: (B, h, w) bool, cells of which all pixels have truth.
         masks: (B, O, h, w) bool.
         cells: (B, O, 2) int64, x and y of the centre.
         present: (B, O) bool.
@@ -29,19 +33,24 @@ class Centres(NamedTuple):
     heatmap: Tensor
     weight: Tensor
     foreground: Tensor
+    known: Tensor
+    clear: Tensor
     masks: Tensor
     cells: Tensor
     present: Tensor
     extent: Tensor
 
 
-def centre_targets(ids: Tensor, max_objects: int) -> Centres:
-    """Centres of (B, H, W) visible ids.
+def centre_targets(ids: Tensor, max_objects: int, ignore: Tensor | None = None) -> Centres:
+    """Centres of (B, H, W) visible ids; ``ignore`` (B, H, W) marks pixels without truth.
 
     A centre is the visible point that is near the visible centroid and well inside the mask, so
     that it never lies on the occluder of an object or in the hole of a bowl's rim.
     """
-    coarse = ids[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
+    coarse = _at_stride(ids)
+    if ignore is None:
+        ignore = torch.zeros_like(ids, dtype=torch.bool)
+    known = ~_at_stride(ignore)
     names = torch.arange(1, max_objects + 1, device=ids.device)
     masks = coarse[:, None] == names[None, :, None, None]
     height, width = coarse.shape[1:]
@@ -72,13 +81,19 @@ def centre_targets(ids: Tensor, max_objects: int) -> Centres:
     slivers = (masks & ~present[:, :, None, None]).any(1)
     return Centres(
         heatmap=peaks.amax(1),
-        weight=(~slivers).float(),
+        weight=(known & ~slivers).float(),
         foreground=(coarse > 0).float(),
+        known=known.float(),
+        clear=F.max_pool2d(ignore[:, None].float(), STRIDE)[:, 0] == 0,
         masks=masks,
         cells=cells,
         present=present,
         extent=extent,
     )
+
+
+def _at_stride(plane: Tensor) -> Tensor:
+    return plane[:, STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]
 
 
 class PromptBatch(NamedTuple):
@@ -87,7 +102,8 @@ class PromptBatch(NamedTuple):
     Attributes:
         image_index: (N,) int64.
         points_px: (N, 2) x, y on the canvas.
-        object_ids: (N,) int64, 0 = background, where nothing should be found.
+        object_ids: (N,) int64; 0 = background, where nothing should be found; NOWHERE = the
+            picture has neither object nor background to put it on.
     """
 
     image_index: Tensor
@@ -98,22 +114,27 @@ class PromptBatch(NamedTuple):
 def sample_prompts(
     centres: Centres, per_image: int, background_share: float, draw: torch.Generator
 ) -> PromptBatch:
-    """Half random points of a mask, half jittered centres, and a few points on the background."""
+    """Half random points of a mask, half jittered centres, and a few points on the background.
+
+    None lies on a pixel without truth.
+    """
     batch, _, height, width = centres.masks.shape
     device = centres.masks.device
 
     def rand(*shape: int) -> Tensor:
         return torch.rand(shape, generator=draw, device=device)
 
-    chances = centres.present.float() + 1e-6
+    clear = centres.clear[:, None]
+    reachable = centres.present & (centres.masks & clear).flatten(2).any(2)
+    chances = reachable.float() + 1e-6
     chosen = torch.multinomial(chances, per_image, replacement=True, generator=draw)
-    exists = centres.present.gather(1, chosen)
+    exists = reachable.gather(1, chosen)
     background = (rand(batch, per_image) < background_share) | ~exists
     index = chosen[:, :, None, None].expand(-1, -1, height, width)
     masks = centres.masks.gather(1, index)
     empty = (centres.foreground < 0.5)[:, None].expand_as(masks)
-    allowed = torch.where(background[:, :, None, None], empty, masks)
-    anywhere = (rand(*masks.shape) * allowed).flatten(2).argmax(-1)
+    allowed = torch.where(background[:, :, None, None], empty, masks) & clear
+    anywhere = rand(*masks.shape).masked_fill(~allowed, -1).flatten(2).argmax(-1)
     cells = centres.cells.gather(1, chosen[:, :, None].expand(-1, -1, 2)).float()
     spread = 0.12 * centres.extent.gather(1, chosen)[:, :, None]
     noise = torch.randn(cells.shape, generator=draw, device=device)
@@ -129,11 +150,27 @@ def sample_prompts(
     )
     image_index = torch.arange(batch, device=device)[:, None].expand(-1, per_image)
     object_ids = torch.where(background, 0, chosen + 1)
+    object_ids = torch.where(allowed.flatten(2).any(2), object_ids, NOWHERE)
     return PromptBatch(image_index.flatten(), points.flatten(0, 1), object_ids.flatten())
 
 
-def prompt_masks(ids: Tensor, prompts: PromptBatch) -> Tensor:
-    """(N, H/2, W/2) share of each 2 x 2 cell that the prompted object covers."""
+def prompt_masks(
+    ids: Tensor, prompts: PromptBatch, ignore: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """What each prompt asks for, and where it counts, in 2 x 2 cells.
+
+    Returns:
+        (N, H/2, W/2) share of the cell's known pixels that the prompted object covers, and
+        (N, H/2, W/2) share of pixels that are known, 0 everywhere for a prompt that lies nowhere.
+    """
+    asked = (prompts.object_ids != NOWHERE).float()[:, None, None]
+    known = torch.ones_like(ids, dtype=torch.bool) if ignore is None else ~ignore
+    known = _halved(known).index_select(0, prompts.image_index)
     own = ids.index_select(0, prompts.image_index) == prompts.object_ids[:, None, None]
     own = own & (prompts.object_ids > 0)[:, None, None]
-    return F.avg_pool2d(own[:, None].to(torch.bfloat16), 2)[:, 0].float()
+    return _halved(own) / known.clamp(min=0.25), known * asked
+
+
+def _halved(plane: Tensor) -> Tensor:
+    # Quarters are exact in 16 bits.
+    return F.avg_pool2d(plane[:, None].to(torch.bfloat16), 2)[:, 0].float()

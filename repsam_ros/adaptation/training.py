@@ -3,104 +3,38 @@
 from __future__ import annotations
 
 import json
-import logging
 import math
 import time
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from repsam_ros.adaptation.distributed import Team
-from repsam_ros.adaptation.losses import heatmap_loss, mask_losses
-from repsam_ros.adaptation.picture_sources import DataSettings, PictureSource, open_source
+from repsam_ros.adaptation.losses import foreground_loss, heatmap_loss, mask_losses
+from repsam_ros.adaptation.picture_sources import PictureSource, open_source
 from repsam_ros.adaptation.targets import centre_targets, prompt_masks, sample_prompts
-from repsam_ros.config import to_plain
+from repsam_ros.adaptation.training_config import TrainConfig, learning_rate
+from repsam_ros.adaptation.training_log import TrainingLog, Waiting
+from repsam_ros.config import build_config, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
-from repsam_ros.network.build import NetworkConfig, build_network
+from repsam_ros.network.build import build_network
 from repsam_ros.network.weights import load_weights, save_weights
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.pool import PoolSettings
 from repsam_ros.simulation.rendering import Pictures
 from repsam_ros.simulation.views import MAX_OBJECTS
 
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class LossWeights:
-    """Weights of the losses; the first three are Segment Anything's."""
-
-    focal: float = 20.0
-    dice: float = 1.0
-    quality: float = 1.0
-    heatmap: float = 0.5
-    foreground: float = 1.0
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """One training run.
-
-    Attributes:
-        steps: Optimiser steps of the whole run, which the learning-rate schedule spans.
-        batch_size: Pictures a step.
-        prompts_per_image: Prompts a picture.
-        background_prompts: Share of prompts put where nothing should be found.
-        learning_rate: Peak of the warm-up and cosine schedule.
-        ema_decay: Of the exponential moving average of the weights, which is what is saved.
-        precision: ``bf16`` (autocast) or ``fp32``.
-        depth_dropout: Share of pictures that lose all depth.
-        color_dropout: Share of pictures that lose all colour.
-        compile: Fuse the network's kernels with ``torch.compile``; pays on a GPU.
-        start_from: Weight file or model name to start from, fresh weights without it.
-        frozen: Names of modules that keep the weights they start with.
-        save_every: Steps between checkpoints.
-    """
-
-    seed: int = 0
-    steps: int = 10000
-    batch_size: int = 32
-    prompts_per_image: int = 8
-    background_prompts: float = 0.08
-    learning_rate: float = 8e-4
-    weight_decay: float = 0.05
-    warmup_steps: int = 500
-    ema_decay: float = 0.999
-    precision: str = "bf16"
-    depth_dropout: float = 0.1
-    color_dropout: float = 0.08
-    compile: bool = False
-    start_from: str | None = None
-    frozen: tuple[str, ...] = ()
-    save_every: int = 1000
-    log_every: int = 50
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    data: DataSettings = field(default_factory=lambda: DataSettings(pool=PoolSettings()))
-    losses: LossWeights = field(default_factory=LossWeights)
-
-    def __post_init__(self) -> None:
-        if self.precision not in ("bf16", "fp32"):
-            raise ConfigError(f"precision must be bf16 or fp32, got {self.precision!r}")
-        if min(self.steps, self.batch_size, self.prompts_per_image) < 1:
-            raise ConfigError("steps, batch_size and prompts_per_image must be at least 1")
-
-
-def learning_rate(config: TrainConfig, step: int) -> float:
-    """Linear warm-up, then a cosine down to 1 % of the peak."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
-
 
 class Trainer:
-    """Trains one network on the stream of simulated pictures.
+    """Trains one network on simulated or real pictures.
 
     Every random choice of step ``n`` follows from the seed and ``n`` alone, so a run that is
     killed and resumed goes on as if nothing had happened. Under ``torchrun`` each process takes
-    its share of every batch; gradients and norm statistics are averaged.
+    its share of every batch; gradients, norm statistics and logged losses are averaged. Then a
+    step sees the pictures that one process with the same batch size would see. What differs is
+    what each process draws for its share (prompts, sensor noise, lost modalities), and that norms
+    and the means of losses are taken over shares.
     """
 
     def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
@@ -131,7 +65,7 @@ class Trainer:
             fused=device.type == "cuda",
         )
         self.step, self.seconds = 0, 0.0
-        self._source: PictureSource | None = None
+        self._saved_step: int | None = None
         self._encode, self._decode = self.network.encode, self.network.decode
         if config.compile:
             self._encode = torch.compile(self._encode)
@@ -145,19 +79,16 @@ class Trainer:
                 raise ConfigError(f"frozen: the network has no module {name!r}") from error
             part.requires_grad_(False)
 
-    @property
-    def source(self) -> PictureSource:
-        """Where the pictures come from; opened at the step that is trained next."""
-        if self._source is None:
-            self._source = open_source(
-                self.config.data,
-                self.config.batch_size,
-                self.network.spec.canvas_px,
-                self.out / "data",
-                self.team,
-                self.step,
-            )
-        return self._source
+    def _open_source(self) -> PictureSource:
+        """Where the pictures come from, at the step that is trained next."""
+        return open_source(
+            self.config.data,
+            self.config.batch_size,
+            self.network.spec.canvas_px,
+            self.out / "data",
+            self.team,
+            self.step,
+        )
 
     @property
     def checkpoint_path(self) -> Path:
@@ -166,6 +97,7 @@ class Trainer:
 
     def save(self) -> None:
         """Writes the state to resume from and the averaged weights."""
+        self._saved_step = self.step
         if not self.team.leads:
             return
         state = {
@@ -191,47 +123,74 @@ class Trainer:
             state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
         except Exception as error:  # torch.load raises whatever its readers raise
             raise CheckpointError(f"{self.checkpoint_path}: cannot resume: {error}") from error
-        if json.loads(state["config"]) != to_plain(self.config):
+        # Keys that the configuration has got since then had their defaults.
+        before = json.loads(state["config"])
+        if build_config(TrainConfig, before, str(self.checkpoint_path)) != self.config:
             raise CheckpointError(f"{self.checkpoint_path} was written with another configuration")
         self.network.load_state_dict(state["network"])
         self.average = state["average"]
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self._saved_step = self.step
 
     def run(self, max_seconds: float = math.inf) -> None:
-        """Trains to the last step, or until ``max_seconds`` have passed; saves in both cases."""
+        """Trains to the last step, or until ``max_seconds`` have passed; saves in both cases.
+
+        Raises:
+            CheckpointError: The loss or the gradients became infinite or NaN; nothing of that is
+                saved.
+        """
+        with ExitStack() as stack:
+            log = None
+            if self.team.leads:
+                log = TrainingLog(self.out, self.step, self.config.tensorboard)
+                stack.enter_context(log)
+            source = self._open_source()
+            stack.callback(source.close)
+            self._run(source, log, max_seconds)
+
+    def _run(self, source: PictureSource, log: TrainingLog | None, max_seconds: float) -> None:
         config, start, before = self.config, time.monotonic(), self.seconds
-        while self.step < config.steps:
-            metrics = self._train_step()
+        self._waiting = Waiting()
+        ends = self.step >= config.steps
+        while not ends:
+            metrics = self._train_step(source)
             self.step += 1
-            self.seconds = before + time.monotonic() - start
-            if self.step % config.log_every == 0 or self.step == config.steps:
-                self._log(metrics)
-            if self.step % config.save_every == 0:
-                self.save()
-            if self.team.any(time.monotonic() - start > max_seconds):
-                break
-        self.save()
-
-    def _log(self, metrics: dict[str, Tensor]) -> None:
-        row = {"step": self.step, "seconds": round(self.seconds, 1)}
-        row.update({name: round(float(value), 5) for name, value in metrics.items()})
-        if not math.isfinite(row["loss"]):
-            raise CheckpointError(
-                f"loss is {row['loss']} at step {self.step}; {self.checkpoint_path} "
-                "holds the last good state: lower learning_rate or use precision fp32"
+            elapsed = time.monotonic() - start
+            self.seconds = before + elapsed
+            ends = self.team.any(elapsed > max_seconds) or self.step == config.steps
+            logs, saves = (
+                ends or self.step % n == 0 for n in (config.log_every, config.save_every)
             )
-        if self.team.leads:
-            with (self.out / "metrics.jsonl").open("a") as log:
-                log.write(json.dumps(row) + "\n")
-            logger.info("%s", row)
+            if logs or saves:
+                row = self._checked(metrics)
+            if logs and log is not None:
+                clock = {"seconds": round(self.seconds, 1), "waiting": self._waiting.share()}
+                log.add({"step": self.step, **clock, **row})
+            if saves:
+                self.save()
 
-    def _train_step(self) -> dict[str, Tensor]:
+    def _checked(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        """Means over the processes."""
+        self.team.average(list(metrics.values()))
+        row = {name: round(float(value), 5) for name, value in metrics.items()}
+        for name in ("loss", "gradient_norm"):
+            if not math.isfinite(row[name]):
+                kept = f"{self.checkpoint_path} holds the state of step {self._saved_step}"
+                raise CheckpointError(
+                    f"{name} is {row[name]} at step {self.step}; "
+                    f"{'nothing was saved' if self._saved_step is None else kept}: "
+                    "lower learning_rate or use precision fp32"
+                )
+        return row
+
+    def _train_step(self, source: PictureSource) -> dict[str, Tensor]:
         config = self.config
         seed = (config.seed * 1_000_003 + self.step) % 2**32
         # Each process draws for its own share of the batch.
         draw = torch.Generator(self.device).manual_seed(seed * self.team.size + self.team.rank)
-        pictures = self.source.batch(self.step, draw)
+        with self._waiting:
+            pictures = source.batch(self.step, draw)
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
@@ -248,17 +207,15 @@ class Trainer:
     def _loss(self, pictures: Pictures, draw: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
         config, weights = self.config, self.config.losses
         color, depth_m = self._drop_modalities(pictures, draw)
-        centres = centre_targets(pictures.ids, MAX_OBJECTS)
+        centres = centre_targets(pictures.ids, MAX_OBJECTS, pictures.ignore)
         prompts = sample_prompts(centres, config.prompts_per_image, config.background_prompts, draw)
-        target = prompt_masks(pictures.ids, prompts)
+        target, counted = prompt_masks(pictures.ids, prompts, pictures.ignore)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             encoded = self._encode(color, depth_m, pictures.intrinsics)
             decoded = self._decode(encoded, prompts.image_index, prompts.points_px)
-        masks = mask_losses(decoded.logits, decoded.predicted_iou, target)
+        masks = mask_losses(decoded.logits, decoded.predicted_iou, target, counted)
         heatmap = heatmap_loss(encoded.heatmap, centres.heatmap, centres.weight)
-        foreground = nn.functional.binary_cross_entropy_with_logits(
-            encoded.foreground.float(), centres.foreground
-        )
+        foreground = foreground_loss(encoded.foreground, centres.foreground, centres.known)
         loss = (
             weights.focal * masks.focal
             + weights.dice * masks.dice
@@ -303,10 +260,12 @@ class Trainer:
 def train(config: TrainConfig, out: Path, device: str, resume: bool, max_seconds: float) -> Path:
     """Runs or resumes a training; returns the path of the averaged weights."""
     out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out / "config.json") as temporary:
-        temporary.write_text(json.dumps(to_plain(config), indent=2) + "\n")
     trainer = Trainer(config, out, torch.device(device))
     if resume:
         trainer.resume()
+    if trainer.team.leads:
+        with atomic_path(out / "config.json") as temporary:
+            temporary.write_text(json.dumps(to_plain(config), indent=2) + "\n")
     trainer.run(max_seconds)
+    trainer.team.close()
     return out / "weights.safetensors"

@@ -1,4 +1,4 @@
-"""``repsam train``: trains a network on simulated scenes.
+"""``repsam train``: trains a network on simulated scenes or on the frames of a data set.
 
 Several processes share each batch under PyTorch's launcher, which also pays on one machine, where
 each process keeps one core busy: ``torchrun --nproc-per-node 2 -m repsam_ros.cli.main train ...``.
@@ -29,12 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the verb; returns the exit code."""
-    import logging
-
-    from repsam_ros.adaptation.training import TrainConfig, train
+    from repsam_ros.adaptation.training import train
+    from repsam_ros.adaptation.training_config import TrainConfig
     from repsam_ros.config import load_config
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     config = load_config(TrainConfig, args.config, args.set)
     weights = train(config, args.out, args.device, args.resume, args.max_seconds)
     print(weights)

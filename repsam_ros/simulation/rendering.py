@@ -50,7 +50,6 @@ from repsam_ros.simulation.views import (
     View,
 )
 
-
 # Sensed depth this near to the true one was measured on the surface that light shows.
 OWN_SURFACE_M = 0.015
 
@@ -85,12 +84,15 @@ class Pictures:
         ids: (B, H, W) int64, instance ids where depth was measured, 0 = background; see
             :func:`ids_of_depth`.
         intrinsics: (B, 4) fx fy cx cy.
+        ignore: (B, H, W) bool, pixels without truth, neither asked for nor punished; ``ids`` is 0
+            there. None where the truth is complete.
     """
 
     color: Tensor
     depth_m: Tensor
     ids: Tensor
     intrinsics: Tensor
+    ignore: Tensor | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
 
@@ -10,14 +12,11 @@ import pytest
 import torch
 
 from repsam_ros.adaptation.augmentation import AugmentationSettings
-from repsam_ros.adaptation.batches import (
-    LoaderSettings,
-    TrainingPictures,
-    training_batches,
-)
+from repsam_ros.adaptation.batches import LoaderSettings, training_batches
 from repsam_ros.adaptation.pictures import PictureMaker, SamplePictures, SourcePictures
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.images import write_png
+from repsam_ros.simulation.rendering import Pictures
 from repsam_ros.simulation.views import MAX_OBJECTS
 
 CANVAS = (48, 64)
@@ -49,12 +48,13 @@ def plain(root: Path) -> SamplePictures:
 
 def take(
     maker: PictureMaker, steps: int, workers: int = 0, first: int = 0, size: int = 3
-) -> list[TrainingPictures]:
+) -> list[Pictures]:
     settings = LoaderSettings(batch_size=size, workers=workers)
-    return list(islice(training_batches(maker, settings, CPU, first), steps))
+    with closing(training_batches(maker, settings, CPU, first)) as batches:
+        return list(islice(batches, steps))
 
 
-def assert_equal(first: list[TrainingPictures], second: list[TrainingPictures]) -> None:
+def assert_equal(first: list[Pictures], second: list[Pictures]) -> None:
     assert len(first) == len(second)
     for a, b in zip(first, second, strict=True):
         for name, value in vars(a).items():
@@ -65,6 +65,7 @@ def test_the_number_of_workers_changes_nothing(root: Path) -> None:
     state = torch.get_rng_state()
     assert_equal(take(varied(root), 4), take(varied(root), 4, workers=2))
     assert torch.equal(state, torch.get_rng_state()), "the network's own draws must not move"
+    assert not multiprocessing.active_children(), "workers end with the stream"
 
 
 def test_a_resumed_run_gets_the_batches_of_an_uninterrupted_one(root: Path) -> None:
@@ -104,6 +105,7 @@ def test_a_broken_file_is_named(root: Path, workers: int) -> None:
     with pytest.raises(DatasetError, match="frame2.png") as failure:
         take(plain(root), 2, workers=workers, size=5)
     assert "\n" not in str(failure.value)
+    assert not multiprocessing.active_children()
 
 
 def test_a_missing_data_set_and_impossible_settings_are_errors(tmp_path: Path) -> None:
@@ -114,15 +116,16 @@ def test_a_missing_data_set_and_impossible_settings_are_errors(tmp_path: Path) -
 
 
 def test_source_pictures_have_instances_and_no_depth() -> None:
-    maker = SourcePictures(CANVAS, 3, AugmentationSettings())
+    maker = SourcePictures(CANVAS, 3, AugmentationSettings(), True)
     first = take(maker, 2)
     assert_equal(first[1:], take(maker, 1, first=1))
     assert first[0].ids.amax((1, 2)).min() >= 1 and first[0].ids.max() <= MAX_OBJECTS
     assert not first[0].depth_m.any() and first[0].depth_m.shape == first[0].ids.shape
     assert not first[0].ids[first[0].ignore].any()
-    unvaried = take(SourcePictures(CANVAS, 3, None), 1)[0]
+    unvaried = take(SourcePictures(CANVAS, 3, None, False), 1)[0]
     assert torch.equal(unvaried.ids, first[0].ids)
     assert not torch.equal(unvaried.color, first[0].color)
+    assert first[0].ignore.any() and not unvaried.ignore.any()
 
 
 def test_real_frames_become_batches(shared_data: Path) -> None:

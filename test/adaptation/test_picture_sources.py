@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,14 +12,13 @@ import torch
 
 from repsam_ros.adaptation.distributed import Team
 from repsam_ros.adaptation.picture_sources import (
+    DatasetSettings,
     DataSettings,
     SourceSettings,
-    StreamSettings,
-    from_planes,
-    mirrored,
     open_source,
-    to_planes,
 )
+from repsam_ros.adaptation.planes import from_planes, mirrored, to_planes
+from repsam_ros.adaptation.scene_stream import StreamSettings
 from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.rendering import FastRenderer, Pictures, Rendered
 from repsam_ros.simulation.scenes import settle_scene
@@ -29,11 +30,11 @@ STREAM = StreamSettings(workers=0, views_per_scene=2, batch_scenes=2, reuse=0.5,
 
 def pictures(data: DataSettings, first: int, steps: int, folder: Path) -> list[Pictures]:
     device = torch.device("cpu")
-    source = open_source(data, 4, SIZE, folder, Team(device), first)
-    return [
-        source.batch(step, torch.Generator(device).manual_seed(step))
-        for step in range(first, first + steps)
-    ]
+    with closing(open_source(data, 4, SIZE, folder, Team(device), first)) as source:
+        return [
+            source.batch(step, torch.Generator(device).manual_seed(step))
+            for step in range(first, first + steps)
+        ]
 
 
 @pytest.mark.parametrize("kind", ["stream", "source"])
@@ -43,8 +44,8 @@ def test_a_source_opened_late_goes_on_where_an_unbroken_one_is(kind: str, tmp_pa
     whole = pictures(data, 0, 5, tmp_path)
     late = pictures(data, 3, 2, tmp_path)
     for a, b in zip(whole[3:], late, strict=True):
-        for name in vars(a):
-            assert torch.equal(getattr(a, name), getattr(b, name)), name
+        for name, value in vars(a).items():
+            assert value is None or torch.equal(value, getattr(b, name)), name
     assert not torch.equal(whole[3].color, whole[4].color)
     assert all(batch.ids.amax() > 0 for batch in whole)
 
@@ -54,6 +55,7 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     helped = pictures(DataSettings(stream=replace(STREAM, workers=2)), 0, 2, tmp_path)
     for a, b in zip(alone, helped, strict=True):
         assert torch.equal(a.color, b.color) and torch.equal(a.depth_m, b.depth_m)
+    assert not multiprocessing.active_children()
 
 
 def test_source_pictures_have_no_depth(tmp_path: Path) -> None:
@@ -68,6 +70,8 @@ def test_exactly_one_source_is_asked_for() -> None:
         DataSettings()
     with pytest.raises(ConfigError, match="exactly one"):
         DataSettings(stream=STREAM, source=SourceSettings())
+    with pytest.raises(ConfigError, match="dataset"):
+        DataSettings(source=SourceSettings(), dataset=DatasetSettings("mosd", "."))
 
 
 @pytest.fixture(scope="module")

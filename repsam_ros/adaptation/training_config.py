@@ -1,0 +1,82 @@
+"""What a training run is told, and its learning rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+from repsam_ros.adaptation.picture_sources import DataSettings
+from repsam_ros.errors import ConfigError
+from repsam_ros.network.build import NetworkConfig
+from repsam_ros.simulation.pool import PoolSettings
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """Weights of the losses; the first three are Segment Anything's."""
+
+    focal: float = 20.0
+    dice: float = 1.0
+    quality: float = 1.0
+    heatmap: float = 0.5
+    foreground: float = 1.0
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        steps: Optimiser steps of the whole run, which the learning-rate schedule spans.
+        batch_size: Pictures a step.
+        prompts_per_image: Prompts a picture.
+        background_prompts: Share of prompts put where nothing should be found.
+        learning_rate: Peak of the warm-up and cosine schedule.
+        ema_decay: Of the exponential moving average of the weights, which is what is saved.
+        precision: ``bf16`` (autocast) or ``fp32``.
+        depth_dropout: Share of pictures that lose all depth.
+        color_dropout: Share of pictures that lose all colour.
+        compile: Fuse the network's kernels with ``torch.compile``; pays on a GPU.
+        start_from: Weight file or model name to start from, fresh weights without it.
+        frozen: Names of modules that keep the weights they start with.
+        save_every: Steps between checkpoints.
+        log_every: Steps between rows of ``metrics.jsonl``.
+        tensorboard: Writes the rows for TensorBoard too; needs the package ``tensorboard``.
+    """
+
+    seed: int = 0
+    steps: int = 10000
+    batch_size: int = 32
+    prompts_per_image: int = 8
+    background_prompts: float = 0.08
+    learning_rate: float = 8e-4
+    weight_decay: float = 0.05
+    warmup_steps: int = 500
+    ema_decay: float = 0.999
+    precision: str = "bf16"
+    depth_dropout: float = 0.1
+    color_dropout: float = 0.08
+    compile: bool = False
+    start_from: str | None = None
+    frozen: tuple[str, ...] = ()
+    save_every: int = 1000
+    log_every: int = 50
+    tensorboard: bool = False
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    data: DataSettings = field(default_factory=lambda: DataSettings(pool=PoolSettings()))
+    losses: LossWeights = field(default_factory=LossWeights)
+
+    def __post_init__(self) -> None:
+        if self.precision not in ("bf16", "fp32"):
+            raise ConfigError(f"precision must be bf16 or fp32, got {self.precision!r}")
+        positive = ("steps", "batch_size", "prompts_per_image", "save_every", "log_every")
+        if min(getattr(self, name) for name in positive) < 1:
+            raise ConfigError(f"{', '.join(positive)} must be at least 1")
+
+
+def learning_rate(config: TrainConfig, step: int) -> float:
+    """Linear warm-up, then a cosine down to 1 % of the peak."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
