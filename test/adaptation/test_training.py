@@ -2,62 +2,248 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import multiprocessing
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
-from repsam_ros.adaptation.training import TrainConfig, Trainer, learning_rate, train
-from repsam_ros.config import load_config
-from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.adaptation.training import Trainer, train
+from repsam_ros.adaptation.training_config import TrainConfig, learning_rate
+from repsam_ros.config import load_config, to_plain
+from repsam_ros.errors import BackendError, CheckpointError, ConfigError, DatasetError
+from repsam_ros.images import write_png
 from repsam_ros.network.weights import load_network
 from repsam_ros.paths import share_dir
 
+CONFIG = share_dir() / "config" / "experiments" / "smoke.yaml"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums of one thread are the same in every process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory: pytest.TempPathFactory) -> TrainConfig:
-    folder = tmp_path_factory.mktemp("data")
-    path = share_dir() / "config" / "experiments" / "smoke.yaml"
-    return load_config(TrainConfig, path, [f"data.pool.folder={folder}"])
+def pool(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("data")
+
+
+def smoke(pool: Path, *changes: str) -> TrainConfig:
+    return load_config(TrainConfig, CONFIG, [f"data.pool.folder={pool}", *changes])
+
+
+@pytest.fixture(scope="module")
+def config(pool: Path) -> TrainConfig:
+    return smoke(pool)
+
+
+@pytest.fixture(scope="module")
+def whole(config: TrainConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an unbroken run."""
+    return train(config, tmp_path_factory.mktemp("whole"), "cpu", False, float("inf")).parent
+
+
+def rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, Tensor]:
+    return load_file(run / "weights.safetensors")
+
+
+def without_clock(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in ("seconds", "waiting")}
+
+
+def assert_same_run(first: Path, second: Path) -> None:
+    assert [without_clock(row) for row in rows(first)] == [
+        without_clock(row) for row in rows(second)
+    ]
+    a, b = weights(first), weights(second)
+    assert a.keys() == b.keys()
+    assert all(torch.equal(a[name], b[name]) for name in a)
+
+
+def command(*arguments: object) -> list[str]:
+    return ["-m", "repsam_ros.cli.main", "train", *map(str, arguments)]
+
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def test_a_stopped_and_resumed_run_equals_an_unbroken_one(
+    config: TrainConfig, whole: Path, tmp_path: Path
+) -> None:
+    train(config, tmp_path, "cpu", False, max_seconds=0)
+    assert [row["step"] for row in rows(tmp_path)] == [1]
+    train(config, tmp_path, "cpu", True, float("inf"))
+    assert_same_run(whole, tmp_path)
+    assert all(0 <= row["waiting"] <= 1 for row in rows(tmp_path))
+
+
+def test_a_killed_and_resumed_run_equals_an_unbroken_one(
+    config: TrainConfig, pool: Path, whole: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "metrics.jsonl"
+    arguments = command(CONFIG, "--out", tmp_path, "--set", f"data.pool.folder={pool}")
+    process = subprocess.Popen([sys.executable, *arguments], env=ENVIRONMENT)
+    # Step 3 is logged and not saved: the run goes on from step 2.
+    while process.poll() is None and (not log.is_file() or log.read_text().count("\n") < 3):
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    with log.open("a") as half_written:
+        half_written.write('{"step": 4, "seco')
+    train(config, tmp_path, "cpu", True, float("inf"))
+    assert_same_run(whole, tmp_path)
+
+
+def frames(root: Path, count: int) -> Path:
+    """A mOSD folder of ``count`` frames with two objects and pixels without truth."""
+    rng = np.random.default_rng(0)
+    for index in range(count):
+        label = np.full((60, 80), 1, np.uint16)
+        label[5:40, 10:30], label[20:50, 40:60], label[:3] = 20, 30, 0
+        depth = np.where(label >= 20, 900, 1000).astype(np.uint16)
+        name = f"frame{index}.png"
+        write_png(root / "rgb" / name, rng.integers(0, 255, (60, 80, 3)).astype(np.uint8))
+        write_png(root / "depth" / name, depth)
+        write_png(root / "label" / name, label)
+    return root
+
+
+def on_frames(root: Path, **more: object) -> str:
+    return "data=" + json.dumps({"dataset": {"name": "mosd", "root": str(root), **more}})
+
+
+def test_two_processes_train_as_one(tmp_path: Path) -> None:
+    """Two processes with half a batch each do the steps of one process with the batch.
+
+    Each draws its own prompts, and norms and mean losses are those of its half. Neither makes a
+    difference where all pictures are the same and masks, which prompts ask for, weigh nothing.
+    """
+    changes = [
+        on_frames(frames(tmp_path / "frames", 1), workers=0, augmentation=None),
+        "losses={focal: 0, dice: 0, quality: 0}",
+        "depth_dropout=0",
+        "color_dropout=0",
+        "steps=3",
+    ]
+    two = tmp_path / "two"
+    overrides = [part for change in changes for part in ("--set", change)]
+    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    subprocess.run(
+        [sys.executable, *launcher, *command(CONFIG, "--out", two, *overrides)],
+        env=ENVIRONMENT,
+        check=True,
+        timeout=300,
+    )
+    one = train(load_config(TrainConfig, CONFIG, changes), tmp_path / "one", "cpu", False, 1e9)
+    for a, b in zip(rows(one.parent), rows(two), strict=True):
+        for name in ("loss", "heatmap", "foreground", "gradient_norm"):
+            assert a[name] == pytest.approx(b[name], rel=1e-3), name
+
+
+def test_real_frames_are_trained_on_and_a_broken_one_is_named(tmp_path: Path) -> None:
+    root = frames(tmp_path / "frames", 3)
+    config = load_config(TrainConfig, CONFIG, [on_frames(root, workers=1), "steps=2"])
+    train(config, tmp_path / "run", "cpu", False, float("inf"))
+    assert [row["step"] for row in rows(tmp_path / "run")] == [1, 2]
+    assert not multiprocessing.active_children(), "workers end with the training"
+    broken = root / "depth" / "frame1.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    with pytest.raises(DatasetError, match=r"frame1\.png"):
+        train(config, tmp_path / "other", "cpu", False, float("inf"))
+    assert not multiprocessing.active_children(), "workers end with a failure"
+
+
+def test_frames_without_truth_teach_nothing(tmp_path: Path) -> None:
+    root = frames(tmp_path / "frames", 1)
+    write_png(root / "label" / "frame0.png", np.zeros((60, 80), np.uint16))
+    change = on_frames(root, workers=0, augmentation=None)
+    config = load_config(TrainConfig, CONFIG, [change, "steps=1"])
+    train(config, tmp_path / "run", "cpu", False, float("inf"))
+    assert [(row["loss"], row["gradient_norm"]) for row in rows(tmp_path / "run")] == [(0, 0)]
+
+
+def test_a_run_that_diverges_keeps_its_last_good_state(pool: Path, tmp_path: Path) -> None:
+    config = smoke(pool, "learning_rate=1.0e+30", "save_every=1")
+    with pytest.raises(CheckpointError, match=r"is nan at step 2.*last\.pt holds .* step 1"):
+        train(config, tmp_path, "cpu", False, float("inf"))
+    assert [row["step"] for row in rows(tmp_path)] == [1]
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert state["step"] == 1
+    assert all(value.isfinite().all() for value in state["network"].values())
+
+
+def test_a_run_that_starts_anew_drops_the_rows_of_the_old_one(
     config: TrainConfig, tmp_path: Path
 ) -> None:
-    whole = load_file(train(config, tmp_path / "whole", "cpu", False, float("inf")))
-    broken = tmp_path / "broken"
-    train(config, broken, "cpu", False, max_seconds=0)
-    lines = (broken / "metrics.jsonl").read_text().splitlines()
-    steps = [json.loads(line)["step"] for line in lines]
-    assert steps == [1]
-    resumed = load_file(train(config, broken, "cpu", True, float("inf")))
-    assert whole.keys() == resumed.keys()
-    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    for _ in range(2):
+        train(config, tmp_path, "cpu", False, max_seconds=0)
+    assert [row["step"] for row in rows(tmp_path)] == [1]
+
+
+def test_event_files_for_tensorboard(pool: Path, tmp_path: Path) -> None:
+    config = smoke(pool, "tensorboard=true")
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(BackendError, match="pip install tensorboard"):
+            train(config, tmp_path, "cpu", False, max_seconds=0)
+        return
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(config, tmp_path, "cpu", False, max_seconds=0)
+    events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("loss")] == [1]
 
 
 def test_weights_of_a_run_load_by_path_and_carry_their_configuration(
-    config: TrainConfig, tmp_path: Path
+    config: TrainConfig, whole: Path
 ) -> None:
-    path = train(config, tmp_path, "cpu", False, max_seconds=0)
+    path = whole / "weights.safetensors"
     network, model = load_network(str(path))
     assert model.path == path
     assert len(model.sha256) == 64
     assert network.spec.canvas_px == (240, 320)
-    assert json.loads((tmp_path / "config.json").read_text())["seed"] == config.seed
+    assert json.loads((whole / "config.json").read_text()) == to_plain(config)
 
 
-def test_resume_refuses_another_configuration(config: TrainConfig, tmp_path: Path) -> None:
-    train(config, tmp_path, "cpu", False, max_seconds=0)
-    other = load_config(
-        TrainConfig,
-        share_dir() / "config" / "experiments" / "smoke.yaml",
-        [f"data.pool.folder={config.data.pool.folder}", "learning_rate=0.5"],
-    )
+def test_resume_refuses_another_configuration(pool: Path, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
     with pytest.raises(CheckpointError, match="another configuration"):
-        train(other, tmp_path, "cpu", True, 0)
+        train(smoke(pool, "learning_rate=0.5"), tmp_path / "run", "cpu", True, 0)
+    kept = (tmp_path / "run" / "config.json").read_bytes()
+    assert kept == (whole / "config.json").read_bytes()
+
+
+def test_a_checkpoint_from_before_a_key_was_known_is_resumed(
+    config: TrainConfig, whole: Path, tmp_path: Path
+) -> None:
+    trainer = Trainer(config, tmp_path, torch.device("cpu"))
+    state = torch.load(whole / "last.pt", weights_only=True)
+    known = json.loads(state["config"])
+    del known["tensorboard"]
+    torch.save({**state, "config": json.dumps(known)}, trainer.checkpoint_path)
+    trainer.resume()
+    assert trainer.step == config.steps
 
 
 def test_resume_names_a_missing_or_broken_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
@@ -71,18 +257,13 @@ def test_resume_names_a_missing_or_broken_checkpoint(config: TrainConfig, tmp_pa
         trainer.resume()
 
 
-def test_a_killed_rendering_leaves_no_half_shard(config: TrainConfig, tmp_path: Path) -> None:
-    assert config.data.pool is not None and config.data.pool.folder is not None
-    shutil.copytree(config.data.pool.folder, tmp_path / "data")
+def test_a_killed_rendering_leaves_no_half_shard(pool: Path, whole: Path, tmp_path: Path) -> None:
+    assert whole.is_dir()  # the run that filled the pool
+    shutil.copytree(pool, tmp_path / "data")
     for shard in (tmp_path / "data").glob("pixels-*.npy"):
         shard.unlink()
-    again = load_config(
-        TrainConfig,
-        share_dir() / "config" / "experiments" / "smoke.yaml",
-        [f"data.pool.folder={tmp_path / 'data'}"],
-    )
-    train(again, tmp_path / "again", "cpu", False, max_seconds=0)
-    for shard in Path(config.data.pool.folder).glob("*.npy"):
+    train(smoke(tmp_path / "data"), tmp_path / "again", "cpu", False, max_seconds=0)
+    for shard in pool.glob("*.npy"):
         assert (tmp_path / "data" / shard.name).read_bytes() == shard.read_bytes()
 
 
