@@ -35,20 +35,66 @@ def _read_log(path: Path) -> list[dict[str, float]]:
         raise DatasetError(f"{path}: {error}") from error
 
 
+def _read_metrics(path: Path, sha256: str) -> dict[str, Any]:
+    metrics: dict[str, Any] = _read_json(path)
+    measured = metrics["subject"].get("model_sha256")
+    if measured != sha256:
+        raise CheckpointError(f"{path} was measured with {measured}, the model is {sha256}")
+    return metrics
+
+
 def _result_rows(results: Path, sha256: str) -> list[str]:
     header = " | ".join(SCORES.values())
     rows = [f"| frames | n | {header} |", "|---|---|" + "---|" * len(SCORES)]
     for path in sorted(results.glob("*.json")):
-        metrics = _read_json(path)
-        measured = metrics["subject"].get("model_sha256")
-        if measured != sha256:
-            raise CheckpointError(f"{path} was measured with {measured}, the model is {sha256}")
+        metrics = _read_metrics(path, sha256)
         cells = []
         for name in SCORES:
             low, high = metrics["ci95"][name]
             cells.append(f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
         rows.append(f"| `{path.stem}` | {metrics['n']} | {' | '.join(cells)} |")
     return rows
+
+
+def _threshold_rows(folder: Path, sha256: str) -> list[str]:
+    """A table of the scores at other mask thresholds, from the files of a sub-folder."""
+    files = [_read_metrics(path, sha256) for path in folder.glob("*.json")]
+    if not files:
+        return []
+
+    def threshold(metrics: dict[str, Any]) -> float:
+        return float(metrics["config"]["pipeline"]["masks"]["mask_threshold"])
+
+    rows = [
+        "",
+        f"The same on `{files[0]['config']['dataset']}` at other logits from which a pixel belongs"
+        " to a mask:",
+        "",
+        f"| mask_threshold | {' | '.join(SCORES.values())} |",
+        "|---|" + "---|" * len(SCORES),
+    ]
+    for metrics in sorted(files, key=threshold, reverse=True):
+        cells = " | ".join(f"{metrics['mean'][name]:.1f}" for name in SCORES)
+        rows.append(f"| {threshold(metrics):g} | {cells} |")
+    return rows
+
+
+def _described(data: dict[str, Any], pictures: float) -> str:
+    """The pictures of the last run in a sentence."""
+    if stream := data.get("stream"):
+        drawn = f"{pictures / stream['reuse'] / 1000:.0f},000 rendered pictures"
+        return (
+            f"{drawn}, each drawn {stream['reuse']:g} times on average with fresh sensor noise, of"
+            f" scenes that were settled and rendered on the fly, {stream['views_per_scene']} views"
+            " a scene; no real frame, no other data set"
+        )
+    if data.get("source"):
+        return f"{pictures / 1000:.0f},000 source pictures, each seen once; no other data set"
+    pool = data["pool"]
+    return (
+        f"{pool['pictures']} pictures of {pool['scene_count']} settled scenes, rendered by the run"
+        " itself; no real frame, no other data set"
+    )
 
 
 def write_model_card(name: str, results: Path) -> str:
@@ -90,13 +136,11 @@ def write_model_card(name: str, results: Path) -> str:
         f" {entry['license']}",
         f"- Network `{json.loads(metadata['network'])['backbone']}`, {parameters / 1e6:.2f} M"
         f" parameters, canvas {width} x {height} px, RGB and depth",
-        f"- Trained by repsam_ros {metadata['repsam_ros']} from fresh weights with, in this order,",
+        f"- Trained by repsam_ros {metadata['repsam_ros']} with, in this order,",
         *(f"  `{command}`" for command in entry["commands"]),
-        f"- Data: {data['pool']['pictures']} pictures of {data['scenes']['count']} settled scenes,"
-        " rendered by the run itself; no real frame, no other data set",
-        f"- Seeds: last training {config['seed']}, scenes from {data['scenes']['seed']}, pictures"
-        f" {data['pool']['seed']}",
-        f"- {steps:.0f} steps of {config['batch_size']} pictures in {minutes:.0f} minutes of"
+        f"- Data of the last run: {_described(data, logs[-1][-1]['step'] * config['batch_size'])};"
+        f" seed {config['seed']}",
+        f"- {steps:.0f} steps of {config['batch_size']} pictures in all, in {minutes:.0f} minutes of"
         f" training time ({entry['machine']}); mean IoU of prompted training masks at the end"
         f" {sum(last) / len(last):.2f}",
         "",
@@ -106,6 +150,7 @@ def write_model_card(name: str, results: Path) -> str:
         "by no training.",
         "",
         *_result_rows(results, model.sha256),
+        *_threshold_rows(results / "mask_threshold", model.sha256),
         "",
         "## Limits",
         "",

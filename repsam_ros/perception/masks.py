@@ -23,8 +23,8 @@ class MaskSettings:
         min_area_px: Smaller instances are left out, pixels of a 640 x 480 frame.
     """
 
-    # Focal loss with alpha 1/4 moves the even point to -ln 3 = -1.1; real depth cameras widen
-    # objects further (docs/experiments.md has the measurements).
+    # The even point is 0; real frames gain down to -2, at contacts with the table, which is where
+    # labels go further than the network (docs/experiments.md).
     mask_threshold: float = -2.0
     min_score: float = 0.3
     nms_iou: float = 0.5
