@@ -7,6 +7,8 @@ speed, and a stream that is begun at any number goes on as an unbroken one.
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
@@ -104,5 +106,15 @@ def _context(make: Maker) -> Any:
 
 
 def _start_worker(_: int) -> None:
-    """Keeps OpenCV of a worker process to the core that it has; the loader does so for torch."""
+    # The loader itself keeps torch to the core that a worker has.
     cv2.setNumThreads(1)
+    threading.Thread(target=_end_with_trainer, daemon=True).start()
+
+
+def _end_with_trainer() -> None:
+    # The loader's own watch is on the process that workers were copied from, which lives on when
+    # the one that trains is killed.
+    trainer = multiprocessing.parent_process()
+    if trainer is not None:
+        trainer.join()
+        os._exit(1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import subprocess
+import sys
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -106,6 +108,22 @@ def test_a_broken_file_is_named(root: Path, workers: int) -> None:
         take(plain(root), 2, workers=workers, size=5)
     assert "\n" not in str(failure.value)
     assert not multiprocessing.active_children()
+
+
+def test_workers_end_with_a_killed_training() -> None:
+    code = (
+        "import torch\n"
+        "from repsam_ros.adaptation.batches import LoaderSettings, training_batches\n"
+        "from repsam_ros.adaptation.pictures import SourcePictures\n"
+        "maker = SourcePictures((48, 64), 3, None, False)\n"
+        "batches = training_batches(maker, LoaderSettings(2, workers=1), torch.device('cpu'))\n"
+        "for _ in batches: print('batch', flush=True)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"batch\n"
+    process.kill()
+    # The stream ends when the last process that could write to it has ended.
+    process.communicate(timeout=30)
 
 
 def test_a_missing_data_set_and_impossible_settings_are_errors(tmp_path: Path) -> None:
