@@ -72,7 +72,9 @@ class RepSam(nn.Module):
         self.image_encoder = ImageEncoder(self.spec)
         self.prompt_encoder = build_prompt_encoder(self.spec)
         self.mask_decoder = build_mask_decoder(self.spec)
-        self.fusion = DepthFusion(FEATURE_COUNT, self.spec.embed_dim, len(self.spec.global_blocks))
+        self.fusion = DepthFusion(
+            FEATURE_COUNT, self.spec.embed_dim, self.spec.depth_dim, len(self.spec.global_blocks)
+        )
         self.color_stem = Stem(3)
         self.mix2 = conv_block(STEM_WIDTHS[0], STEM_WIDTHS[0], 1)
         self.mix4 = conv_block(STEM_WIDTHS[1], STEM_WIDTHS[1], 1)

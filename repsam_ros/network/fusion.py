@@ -52,10 +52,10 @@ class Stem(nn.Module):
 class GatedAddition(nn.Module):
     """tokens + sigmoid(gate(tokens, depth, validity)) * project(depth), project starts at zero."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, depth_dim: int) -> None:
         super().__init__()
-        self.project = nn.Linear(dim, dim)
-        self.gate = nn.Linear(2 * dim + 1, 1)
+        self.project = nn.Linear(depth_dim, dim)
+        self.gate = nn.Linear(dim + depth_dim + 1, 1)
         nn.init.zeros_(self.project.weight)
         nn.init.zeros_(self.project.bias)
 
@@ -69,11 +69,11 @@ class GatedAddition(nn.Module):
 class DepthFusion(nn.Module):
     """Depth tokens for the encoder's global-attention blocks."""
 
-    def __init__(self, inputs: int, dim: int, additions: int) -> None:
+    def __init__(self, inputs: int, dim: int, depth_dim: int, additions: int) -> None:
         super().__init__()
         self.stem = Stem(inputs)
-        self.tokens = conv_block(STEM_WIDTHS[2], dim, 2)
-        self.additions = nn.ModuleList(GatedAddition(dim) for _ in range(additions))
+        self.tokens = conv_block(STEM_WIDTHS[2], depth_dim, 2)
+        self.additions = nn.ModuleList(GatedAddition(dim, depth_dim) for _ in range(additions))
 
     def forward(self, features: Tensor, valid: Tensor) -> tuple[Pyramid, Tensor, Tensor]:
         """Depth features (B, F, H, W) and validity (B, 1, H/2, W/2) to pyramid and tokens."""

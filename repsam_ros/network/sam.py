@@ -36,6 +36,7 @@ class BackboneSpec:
         prompt_dim: Width of the image embedding, the prompts and the mask decoder.
         decoder_mlp: Hidden width of the mask decoder's transformer.
         multimask_outputs: Masks beside the first one that the decoder predicts.
+        depth_dim: Width of the depth tokens that fusion projects to ``embed_dim``.
     """
 
     canvas_px: tuple[int, int]
@@ -48,15 +49,16 @@ class BackboneSpec:
     prompt_dim: int
     decoder_mlp: int
     multimask_outputs: int
+    depth_dim: int
 
 
 def _official(embed_dim: int, depth: int, heads: int, blocks: tuple[int, ...]) -> BackboneSpec:
-    return BackboneSpec((1024, 1024), embed_dim, depth, heads, blocks, 14, True, 256, 2048, 3)
+    return BackboneSpec((1024, 1024), embed_dim, depth, heads, blocks, 14, True, 256, 2048, 3, 64)
 
 
 BACKBONES: dict[str, BackboneSpec] = {
     # 4:3 like most depth cameras; 300 tokens are few enough for global attention everywhere.
-    "vit_tiny": BackboneSpec((240, 320), 192, 8, 6, (1, 3, 5, 7), 0, False, 128, 512, 0),
+    "vit_tiny": BackboneSpec((240, 320), 192, 8, 6, (1, 3, 5, 7), 0, False, 128, 512, 0, 192),
     "vit_b": _official(768, 12, 12, (2, 5, 8, 11)),
     "vit_l": _official(1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": _official(1280, 32, 16, (7, 15, 23, 31)),

@@ -41,7 +41,7 @@ def test_fused_attention_equals_sams_own() -> None:
 
 
 def test_encoder_equals_sams_own_on_a_square_canvas() -> None:
-    spec = BackboneSpec((64, 64), 32, 2, 4, (1,), 3, True, 16, 32, 3)
+    spec = BackboneSpec((64, 64), 32, 2, 4, (1,), 3, True, 16, 32, 3, 8)
     torch.manual_seed(2)
     ours = ImageEncoder(spec)
     for name, value in ours.named_parameters():
