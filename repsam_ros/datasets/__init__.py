@@ -2,14 +2,17 @@
 
 A new format is a new file here with a ``Config`` dataclass that has ``root: Path`` and
 ``split: str | None``, a tuple ``SPLITS`` of the official splits, and a
-``build(config) -> Dataset``. Further fields of ``Config`` are options of the format. Files that
-begin with an underscore are no formats.
+``build(config) -> Dataset``. Further fields of ``Config`` are options of the format. The file may
+also say ``OFFICIAL_COUNTS`` (frames of a split in the release), ``PARTLY_LABELLED = True`` (objects
+without a label lie among the labelled ones) and ``NO_INSTANCES`` (why its labels are none). Files
+that begin with an underscore are no formats.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -104,13 +107,13 @@ def dataset_names() -> list[str]:
 
 def dataset_splits(name: str) -> tuple[str, ...]:
     """The official splits of format ``name``."""
-    splits: tuple[str, ...] = _format(name).SPLITS
+    splits: tuple[str, ...] = dataset_format(name).SPLITS
     return splits
 
 
 def dataset_options(name: str) -> tuple[str, ...]:
     """What format ``name`` can be told beside its root and split."""
-    every = (field.name for field in fields(_format(name).Config))
+    every = (field.name for field in fields(dataset_format(name).Config))
     return tuple(field for field in every if field not in ("root", "split"))
 
 
@@ -122,9 +125,10 @@ def open_dataset(name: str, root: Path, split: str | None = None, **options: Any
 
     Raises:
         ConfigError: No such format, split or option.
-        DatasetError: ``root`` is missing or not in that format.
+        DatasetError: ``root`` is missing, not in that format or without frames, or frames share
+            a name.
     """
-    module = _format(name)
+    module = dataset_format(name)
     if split is not None and split not in module.SPLITS:
         raise ConfigError(
             f"unknown split {split!r} of {name}; there are: {', '.join(module.SPLITS)}"
@@ -137,10 +141,16 @@ def open_dataset(name: str, root: Path, split: str | None = None, **options: Any
         raise DatasetError(f"{root}: no such folder")
     config = build_config(module.Config, {"root": root, "split": split, **options}, name)
     dataset: Dataset = module.build(config)
+    names = dataset.names
+    if not names:
+        raise DatasetError(f"{root}: no frames" + (f" of split {split}" if split else ""))
+    if shared := [each for each, count in Counter(names).items() if count > 1]:
+        raise DatasetError(f"{root}: several frames named {shared[0]}")
     return dataset
 
 
-def _format(name: str) -> ModuleType:
+def dataset_format(name: str) -> ModuleType:
+    """The file of format ``name``."""
     known = dataset_names()
     if name not in known:
         raise ConfigError(f"unknown data set {name!r}; there are: {', '.join(known)}")

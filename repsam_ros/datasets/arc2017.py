@@ -23,6 +23,7 @@ from repsam_ros.errors import DatasetError
 from repsam_ros.structures import RgbdFrame
 
 SPLITS = ("train", "test")
+NO_INSTANCES = "its labels are places to hold, not instances"
 _DEPTH_SCALE_M = 0.0001
 _NEGATIVE, _POSITIVE, _NEUTRAL = 0, 128, 255
 
@@ -39,7 +40,7 @@ def build(config: Config) -> LazyDataset:
     """The images that the lists name, in the order of the lists.
 
     Raises:
-        DatasetError: A folder or a list is missing, or a list names nothing or one image twice.
+        DatasetError: A folder or a list is missing, or a list names nothing.
     """
     for kind in ("color-input", "depth-input", "label", "camera-intrinsics"):
         if not (config.root / kind).is_dir():
@@ -50,9 +51,6 @@ def build(config: Config) -> LazyDataset:
         for name in _listed(config.root / f"{split}-split.txt")
     ]
     names = [name for name, _ in images]
-    if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
-        raise DatasetError(f"{config.root}: {twice} is listed twice in the splits")
     return LazyDataset(names, lambda index: _read(config.root, *images[index]))
 
 

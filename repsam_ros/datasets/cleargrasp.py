@@ -39,6 +39,7 @@ from repsam_ros.images import read_color, read_labels
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 SPLITS = ("synthetic-train", "synthetic-val", "synthetic-test", "real-val", "real-test")
+PARTLY_LABELLED = True
 D435 = Intrinsics(fx=921.0, fy=921.0, cx=642.0, cy=359.0, width=1280, height=720)
 _REAL_COLOR = "-transparent-rgb-img.jpg"
 _RENDERED = {

@@ -14,6 +14,7 @@ from repsam_ros.datasets import _bop
 
 SPLITS = _bop.SPLITS
 OFFICIAL_COUNTS = {_bop.TARGETS: 200}
+PARTLY_LABELLED = True
 
 
 @dataclass(frozen=True)

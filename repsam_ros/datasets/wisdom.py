@@ -67,9 +67,6 @@ def build(config: Config) -> LazyDataset:
     ]
     places = [folder.relative_to(config.root) / stem for folder, stem, _ in images]
     names = [place.as_posix() for place in places]
-    if len(set(names)) < len(names):
-        twice = next(name for k, name in enumerate(names) if name in names[:k])
-        raise DatasetError(f"{config.root}: {twice} is in the index files twice")
     return LazyDataset(names, lambda index: _read(names[index], *images[index]))
 
 

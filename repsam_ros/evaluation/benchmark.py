@@ -16,7 +16,7 @@ import yaml
 
 from repsam_ros import __version__
 from repsam_ros.config import to_plain
-from repsam_ros.datasets import Dataset, Sample, open_dataset
+from repsam_ros.datasets import Dataset, Sample, dataset_format, open_dataset
 from repsam_ros.errors import RepsamError
 from repsam_ros.evaluation.benchmark_config import BenchmarkConfig
 from repsam_ros.evaluation.benchmark_table import markdown
@@ -34,11 +34,6 @@ from repsam_ros.progress import track
 
 AUTOMATIC = "automatic"
 PROTOCOLS = (AUTOMATIC, *PROMPTS)
-
-# Formats that label some of the objects: what lies elsewhere is ignored, but of an object that is
-# asked for it is known that it does not lie there.
-_PARTLY_LABELLED = ("linemod", "lmo", "cleargrasp")
-_NO_INSTANCES = {"arc2017": "its labels are places to hold, not instances"}
 
 _logger = logging.getLogger(__name__)
 
@@ -117,8 +112,8 @@ def _dataset_cells(
 ) -> list[Cell]:
     kind, place = config.format_of(name), config.roots[name]
     blank = [Cell(name, method, protocol) for protocol in PROTOCOLS]
-    if kind in _NO_INSTANCES:
-        return [replace(cell, state="left out", reason=_NO_INSTANCES[kind]) for cell in blank]
+    if reason := getattr(dataset_format(kind), "NO_INSTANCES", ""):
+        return [replace(cell, state="left out", reason=reason) for cell in blank]
     cells: list[Cell] = []
     try:
         dataset = open_dataset(kind, Path(place.root), place.split, **place.options)
@@ -194,7 +189,9 @@ def _automatic(
 def _prompted(
     pipeline: Pipeline, frames: _Frames, prompt: str, config: BenchmarkConfig, what: str
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    whole = frames.kind in _PARTLY_LABELLED
+    # Elsewhere lie objects without a label, but of one that is asked for it is known that it does
+    # not lie there.
+    whole = getattr(dataset_format(frames.kind), "PARTLY_LABELLED", False)
     rows: list[dict[str, Any]] = []
     for index, sample in frames.read(what):
         seed = (config.seed, index)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
-from repsam_ros.datasets import Dataset, Sample, dataset_splits, open_dataset
+from repsam_ros.datasets import Dataset, Sample, dataset_format, dataset_splits, open_dataset
 from repsam_ros.errors import DatasetError, RepsamError
 from repsam_ros.evaluation.contact_sheet import draw_tile, join_tiles
 from repsam_ros.images import write_png
@@ -72,7 +70,6 @@ class DatasetCheck:
         official: What the release holds, as far as the format says.
         frames: The sampled frames that could be read.
         broken: What is wrong with each of the others, by name.
-        doubled: Names that several frames of a split share.
     """
 
     dataset: str
@@ -82,12 +79,11 @@ class DatasetCheck:
     official: dict[str, int]
     frames: list[FrameCheck]
     broken: dict[str, str]
-    doubled: list[str]
 
     @property
     def problems(self) -> list[str]:
         """What makes the data set unusable as it is."""
-        return [*self.broken.values(), *(f"{name}: not unique" for name in self.doubled)]
+        return list(self.broken.values())
 
     @property
     def warnings(self) -> list[str]:
@@ -132,10 +128,8 @@ def check_dataset(
         frames.append(check_frame(sample))
         tiles.append(draw_tile(sample))
     counts = {key: len(datasets[key]) if key in datasets else None for key in _splits(name, split)}
-    doubled = [shared for dataset in datasets.values() for shared in _doubled(dataset.names)]
-    check = DatasetCheck(
-        name, str(root), counts, absent, _official_counts(name), frames, broken, doubled
-    )
+    official: dict[str, int] = getattr(dataset_format(name), "OFFICIAL_COUNTS", {})
+    check = DatasetCheck(name, str(root), counts, absent, official, frames, broken)
     if tiles:
         write_png(out / "contact_sheet.png", join_tiles(tiles))
     else:
@@ -237,16 +231,6 @@ def _spread(datasets: dict[str, Dataset], samples: int) -> list[tuple[Dataset, i
         indices = np.linspace(0, len(dataset) - 1, count).round().astype(int)
         chosen += [(dataset, int(index)) for index in indices]
     return chosen
-
-
-def _doubled(names: list[str]) -> list[str]:
-    return [name for name, count in Counter(names).items() if count > 1]
-
-
-def _official_counts(name: str) -> dict[str, int]:
-    module = importlib.import_module(f"repsam_ros.datasets.{name}")
-    counts: dict[str, int] = getattr(module, "OFFICIAL_COUNTS", {})
-    return counts
 
 
 def _depth_warnings(
