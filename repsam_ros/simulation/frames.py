@@ -8,10 +8,11 @@ import numpy as np
 
 from repsam_ros.datasets import Sample
 from repsam_ros.datasets.simulated import without_slivers
+from repsam_ros.simulation.cameras import CameraRig
 from repsam_ros.simulation.rendering import FastRenderer, Pictures, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensorSettings
-from repsam_ros.simulation.views import CameraRig, ViewSettings, draw_view
+from repsam_ros.simulation.views import ViewSettings, draw_view
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.cameras import CameraRig, default_rigs, draw_camera
 from repsam_ros.simulation.objects import BOX, CONE, ELLIPSOID, RING, SimObject, Surface
 from repsam_ros.simulation.scenes import Scene
 
@@ -37,39 +38,6 @@ LAMP_COLOR, SKY = 9, 12
 
 
 @dataclass(frozen=True)
-class CameraRig:
-    """How a camera is mounted.
-
-    Attributes:
-        distance_m: From the scene's centre.
-        elevation_deg: Over the table.
-        focal: Focal length over image width.
-        share: How often, relative to the other rigs.
-    """
-
-    distance_m: tuple[float, float]
-    elevation_deg: tuple[float, float]
-    focal: tuple[float, float] = (0.68, 1.1)
-    share: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("distance_m", "elevation_deg", "focal"):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ConfigError(f"{name}: expected 0 < low <= high, got {low}, {high}")
-        if self.elevation_deg[1] >= 90:
-            raise ConfigError("elevation_deg: must stay below 90")
-
-
-def _default_rigs() -> dict[str, CameraRig]:
-    return {
-        "stand": CameraRig((0.6, 1.3), (18.0, 60.0), share=2.0),
-        "overhead": CameraRig((0.6, 1.3), (55.0, 87.0)),
-        "wrist": CameraRig((0.35, 0.7), (25.0, 85.0)),
-    }
-
-
-@dataclass(frozen=True)
 class ViewSettings:
     """Ranges from which pictures of a scene are drawn.
 
@@ -83,7 +51,7 @@ class ViewSettings:
 
     glass_share: float = 0.5
     glass_scene_share: float = 0.12
-    rigs: dict[str, CameraRig] = field(default_factory=_default_rigs)
+    rigs: dict[str, CameraRig] = field(default_factory=default_rigs)
     textures: int = 243
 
     def __post_init__(self) -> None:
@@ -159,13 +127,39 @@ def _material(
     )
 
 
+def _footprint(scene: Scene, turn: Vector) -> Vector:
+    """(2,) how far objects and fixtures reach along the axes of a table, world_from_table turned.
+
+    Objects count as their centres and 5 cm around them: long things may jut out.
+    """
+    signs = np.array([[x, y] for x in (-1, 1) for y in (-1, 1)])
+    corners = scene.fixtures[:, None, 3:5] + signs * scene.fixtures[:, None, :2]
+    objects = np.abs(scene.positions_m[:, :2] @ turn).max(axis=0) + 0.05
+    fixtures = np.abs(corners.reshape(-1, 2) @ turn).max(axis=0, initial=0.0)
+    return np.asarray(np.maximum(objects, fixtures))
+
+
+def _clear_sight(arrays: dict[str, NDArray[Any]], eye: Vector, target: Vector) -> None:
+    """Takes away the walls and clutter that stand between the camera and the objects, in place."""
+    pose = arrays[f"pose_{BOX}"].reshape(-1, 3, 4)
+    owner, half = arrays[f"owner_{BOX}"], arrays[f"size_{BOX}"][:, :3]
+    start, end = (
+        np.sum(pose[:, :, :3] * (point - pose[:, :, 3])[:, :, None], axis=1)
+        for point in (eye, target)
+    )
+    way = np.where(np.abs(end - start) < 1e-9, 1e-9, end - start)
+    first, second = (-half - start) / way, (half - start) / way
+    enters = np.minimum(first, second).max(axis=1)
+    leaves = np.maximum(first, second).min(axis=1)
+    between = (enters < leaves) & (enters < 1) & (leaves > 0)
+    pose[between & (owner >= WALL) & (owner < FIXTURE), 2, 3] = UNUSED_Z_M
+
+
 def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
     """Table, floor, walls and clutter beyond the table, as (owner, surface)."""
     table_half = rng.uniform(0.28, 0.9, 2)
-    fixed = np.abs(scene.fixtures[:, 3:5]) + scene.fixtures[:, :2]
-    reach = max(np.abs(scene.positions_m[:, :2]).max() + 0.05, fixed.max(initial=0.0))
-    table_half = np.maximum(table_half, reach)
     yaw = Rotation.from_euler("z", rng.uniform(-0.6, 0.6)).as_matrix()
+    table_half = np.maximum(table_half, _footprint(scene, yaw[:2, :2]))
 
     def box(half: Vector, centre: Vector, turn: Vector) -> Surface:
         pose = np.column_stack([turn, turn @ centre])
@@ -192,42 +186,6 @@ def _room(rng: np.random.Generator, scene: Scene) -> list[tuple[int, Surface]]:
     for fixture in scene.fixtures:
         surfaces.append((FIXTURE, box(fixture[:3], fixture[3:], np.eye(3))))
     return surfaces
-
-
-def _camera(
-    rng: np.random.Generator, scene: Scene, rig: CameraRig, size: tuple[int, int]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(3, 4) world_from_camera (optical frame, REP-103) and (fx, fy, cx, cy)."""
-    height, width = size
-    target = scene.positions_m.mean(axis=0) + rng.normal(0, 0.04, 3)
-    distance = np.exp(rng.uniform(*np.log(rig.distance_m)))
-    elevation = np.deg2rad(rng.uniform(*rig.elevation_deg))
-    azimuth = rng.uniform(0, 2 * np.pi)
-    if scene.kind == "shelf":  # open towards -y only
-        azimuth = -0.5 * np.pi + rng.uniform(-0.6, 0.6)
-        elevation = np.deg2rad(rng.uniform(2, 35))
-    elif scene.kind == "bin":  # its walls hide everything from below
-        elevation = max(elevation, np.deg2rad(rng.uniform(40, 60)))
-    offset = np.array(
-        [
-            np.cos(elevation) * np.cos(azimuth),
-            np.cos(elevation) * np.sin(azimuth),
-            np.sin(elevation),
-        ]
-    )
-    position = target + distance * offset
-    position[2] = max(position[2], 0.15)
-    forward = target - position
-    forward /= np.linalg.norm(forward)
-    right = np.cross(forward, [0, 0, 1.0])
-    right /= np.linalg.norm(right)
-    down = np.cross(forward, right)
-    roll = rng.uniform(-np.pi, np.pi) if rng.random() < 0.08 else rng.normal(0, 0.06)
-    rotation = np.column_stack([right, down, forward]) @ Rotation.from_euler("z", roll).as_matrix()
-    focal = width * np.exp(rng.uniform(*np.log(rig.focal)))
-    shift = rng.normal(0, 0.04, 2) * width
-    intrinsics = np.array([focal, focal, 0.5 * width + shift[0], 0.5 * height + shift[1]])
-    return np.column_stack([rotation, position]), intrinsics
 
 
 class _Placed:
@@ -292,10 +250,10 @@ def draw_view(
     arrays = placed.arrays()
     glass = np.zeros(MATERIAL_COUNT, bool)
     for slot, item in zip(slots, scene.objects, strict=True):
-        share = settings.glass_share * (
-            1.0 if getattr(item, "is_vessel", item.family == "lathe") else 0.2
-        )
-        glass[slot] = (rng.random() < share) and with_glass and slot >= 0
+        share = settings.glass_share * (1.0 if item.is_vessel else 0.2)
+        is_glass = rng.random() < share and with_glass
+        if slot >= 0:
+            glass[slot] = is_glass
     arrays["materials"] = np.stack(
         [
             _material(rng, settings.textures, bool(glass[owner]), owner >= MAX_OBJECTS)
@@ -305,7 +263,8 @@ def draw_view(
     names = list(settings.rigs)
     shares = np.array([settings.rigs[name].share for name in names])
     rig = names[rng.choice(len(names), p=shares / shares.sum())]
-    camera, intrinsics = _camera(rng, scene, settings.rigs[rig], size)
+    camera, intrinsics = draw_camera(rng, scene, settings.rigs[rig], size)
+    _clear_sight(arrays, camera[:, 3], scene.positions_m.mean(axis=0))
     arrays["camera"] = camera.astype(np.float32).reshape(12)
     arrays["intrinsics"] = intrinsics.astype(np.float32)
     arrays["light"] = draw_light(rng)
