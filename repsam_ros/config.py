@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -88,3 +88,13 @@ def to_plain(config: Any) -> dict[str, Any]:
     result = plain(dataclasses.asdict(config))
     assert isinstance(result, dict)
     return result
+
+
+def differences(stored: Any, wanted: Any, key: str = "") -> Iterator[str]:
+    """One line for each key of plain values whose value differs."""
+    if isinstance(stored, dict) and isinstance(wanted, dict):
+        for name in sorted(stored.keys() | wanted.keys()):
+            path = f"{key}.{name}" if key else name
+            yield from differences(stored.get(name), wanted.get(name), path)
+    elif stored != wanted:
+        yield f"{key} is {stored} there, {wanted} here"

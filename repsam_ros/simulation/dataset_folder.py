@@ -10,12 +10,11 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from repsam_ros import __version__
-from repsam_ros.config import read_yaml, to_plain
+from repsam_ros.config import differences, read_yaml, to_plain
 from repsam_ros.datasets._files import read_json
 from repsam_ros.datasets.simulated import (
     CONFIG_FILE,
@@ -169,17 +168,7 @@ def _check_content(root: Path, config: SimulateConfig) -> None:
             )
     if isinstance(stored.get("scenes"), int) and stored["scenes"] < config.scenes:
         stored["scenes"] = config.scenes
-    if changes := list(_changes(stored, wanted)):
+    if changes := list(differences(stored, wanted)):
         raise DatasetError(
             f"{root}: made with another config ({'; '.join(changes[:3])}); choose another folder"
         )
-
-
-def _changes(stored: Any, wanted: Any, key: str = "") -> Iterator[str]:
-    """One line for each key whose value differs."""
-    if isinstance(stored, dict) and isinstance(wanted, dict):
-        for name in sorted(stored.keys() | wanted.keys()):
-            path = f"{key}.{name}" if key else name
-            yield from _changes(stored.get(name), wanted.get(name), path)
-    elif stored != wanted:
-        yield f"{key} is {stored} there, {wanted} here"

@@ -9,10 +9,11 @@ import numpy as np
 from repsam_ros.datasets import Sample
 from repsam_ros.datasets.simulated import without_slivers
 from repsam_ros.simulation.cameras import CameraRig
-from repsam_ros.simulation.rendering import FastRenderer, Pictures, expose
+from repsam_ros.simulation.rendering import FastRenderer, Pictures, color_bytes, expose
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.sensor import SensorSettings
 from repsam_ros.simulation.views import ViewSettings, draw_view
+from repsam_ros.simulation.workers import one_thread
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Seen by no training: the scenes of config/experiments/ have seeds below this.
@@ -26,13 +27,11 @@ CALM = SensorSettings(axial_scale=(0.6, 1.0), lateral_px=(0.4, 0.9), speckle_hol
 
 def to_sample(name: str, pictures: Pictures) -> Sample:
     """The first of ``pictures`` as a frame with truth; slivers of objects are to be ignored."""
-    color = (pictures.color[0].permute(1, 2, 0) * 255).round().byte().numpy()
     depth_m = pictures.depth_m[0].numpy()
     fx, fy, cx, cy = (float(value) for value in pictures.intrinsics[0])
     height, width = depth_m.shape
-    frame = RgbdFrame(
-        np.ascontiguousarray(color), depth_m, Intrinsics(fx, fy, cx, cy, width, height)
-    )
+    camera = Intrinsics(fx, fy, cx, cy, width, height)
+    frame = RgbdFrame(color_bytes(pictures.color[0]), depth_m, camera)
     labels, ignore = without_slivers(pictures.ids[0].numpy().astype(np.uint16))
     return Sample(name, frame, labels, ignore)
 
@@ -50,7 +49,8 @@ def render_frames(seed: int, count: int, width: int, height: int) -> Iterator[Sa
             scene_seed += 1
             scene = settle_scene(scene_seed)
         size = (height, width)
-        rendered = renderer.render([draw_view(scene, (scene_seed, 2), DESK, size)])
-        pictures = expose(rendered, CALM, scene_seed)
+        with one_thread():
+            rendered = renderer.render([draw_view(scene, (scene_seed, 2), DESK, size)])
+            pictures = expose(rendered, CALM, scene_seed)
         yield to_sample(f"scene{index:03d}", pictures)
         scene_seed += 1

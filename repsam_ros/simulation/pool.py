@@ -3,23 +3,26 @@
 Rendering costs as much as training, so each picture is rendered once, without camera and sensor
 effects, and exposed anew whenever it is used. A pool is a folder of shards; a shard is an
 ``.npy`` file of ``PIXEL`` records (n, H, W) and one of intrinsics. Shards are written whole, so a
-killed rendering goes on where it stopped.
+killed rendering goes on where it stopped. Training on a GPU has another, larger form of pictures,
+whose types the device computes with: :mod:`repsam_ros.adaptation.planes`.
 """
 
 from __future__ import annotations
 
 import logging
-import multiprocessing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from numpy.typing import NDArray
 
+from repsam_ros.config import differences, read_yaml, to_plain
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
-from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings
+from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings, color_bytes
 from repsam_ros.simulation.scenes import (
     SceneSettings,
     load_scenes,
@@ -28,10 +31,12 @@ from repsam_ros.simulation.scenes import (
 )
 from repsam_ros.simulation.sensor import SensedScene
 from repsam_ros.simulation.views import ViewSettings, draw_view
+from repsam_ros.simulation.workers import map_here, one_thread
 
 logger = logging.getLogger(__name__)
 
 SHARD = 64
+CONFIG_FILE = "pool.yaml"
 GLASS, ON_TABLE = 1, 2
 DEPTH_STEP_M = 1e-4
 PIXEL = np.dtype(
@@ -71,11 +76,11 @@ class PoolSettings:
     render: RenderSettings = field(default_factory=RenderSettings)
 
 
-def _pack(rendered: Rendered) -> NDArray[np.void]:
+def pack(rendered: Rendered) -> NDArray[np.void]:
     """(H, W) ``PIXEL`` records of a batch of one."""
     sight = rendered.sight
     record = np.zeros(rendered.ids.shape[1:], PIXEL)
-    record["color"] = (rendered.color[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    record["color"] = color_bytes(rendered.color[0])
     for name, depth in (("depth", sight.depth_m), ("through", sight.through_m)):
         record[name] = (depth[0] / DEPTH_STEP_M).round().clamp(0, 65535).numpy()
     record["incidence"] = (sight.incidence_rad[0] * (255 / 1.6)).round().clamp(0, 255).numpy()
@@ -106,10 +111,10 @@ def unpack(records: NDArray[np.void], intrinsics: NDArray[np.float32]) -> Render
 
 
 def _render_shard(
-    number: int, folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int]
+    folder: Path, scenes_path: Path, settings: PoolSettings, size: tuple[int, int], number: int
 ) -> None:
-    torch.set_num_threads(1)
-    scenes = load_scenes(scenes_path)
+    mesh_folder = settings.scenes.mesh_folder
+    scenes = load_scenes(scenes_path, None if mesh_folder is None else Path(mesh_folder))
     renderer = FastRenderer(settings.render)
     first = number * SHARD
     count = min(SHARD, settings.pictures - first)
@@ -118,30 +123,48 @@ def _render_shard(
     for row in range(count):
         seed = (settings.seed, first + row)
         scene = scenes[int(np.random.default_rng([*seed, 1]).integers(len(scenes)))]
-        rendered = renderer.render([draw_view(scene, seed, settings.views, size)])
-        records[row], intrinsics[row] = _pack(rendered), rendered.intrinsics[0].numpy()
+        with one_thread():
+            rendered = renderer.render([draw_view(scene, seed, settings.views, size)])
+        records[row], intrinsics[row] = pack(rendered), rendered.intrinsics[0].numpy()
     for name, array in (("intrinsics", intrinsics), ("pixels", records)):
         with atomic_path(folder / f"{name}-{number:05d}.npy") as temporary:
             np.save(temporary, array)
 
 
 def make_pool(folder: Path, settings: PoolSettings, size: tuple[int, int]) -> None:
-    """Settles the scenes and renders the shards that are not there yet."""
+    """Settles the scenes and renders the shards that are not there yet.
+
+    Raises:
+        DatasetError: The folder holds pictures of other settings, or a scene cannot be settled.
+        BackendError: A process ended without a result.
+    """
+    _check_settings(folder / CONFIG_FILE, settings, size)
     scenes_path = folder / f"scenes-{settings.scene_seed}-{settings.scene_count}.npz"
     if not scenes_path.is_file():
         logger.info("settling %d scenes into %s", settings.scene_count, scenes_path)
         seeds = [settings.scene_seed + i for i in range(settings.scene_count)]
-        save_scenes(scenes_path, list(settle_scenes(seeds, settings.processes, settings.scenes)))
+        save_scenes(scenes_path, settle_scenes(seeds, settings.processes, settings.scenes))
     logger.info("rendering %d pictures into %s", settings.pictures, folder)
     numbers = range(-(-settings.pictures // SHARD))
     missing = [n for n in numbers if not (folder / f"pixels-{n:05d}.npy").is_file()]
-    tasks = [(number, folder, scenes_path, settings, size) for number in missing]
-    if settings.processes <= 1:
-        for task in tasks:
-            _render_shard(*task)
-        return
-    with multiprocessing.get_context("spawn").Pool(settings.processes) as pool:
-        pool.starmap(_render_shard, tasks, chunksize=1)
+    render = partial(_render_shard, folder, scenes_path, settings, size)
+    for _ in map_here(render, missing, settings.processes):
+        pass
+
+
+def _check_settings(path: Path, settings: PoolSettings, size: tuple[int, int]) -> None:
+    """Writes what a pool is made of beside it, or compares with what is written there."""
+    wanted = {**to_plain(settings), "size": list(size)}
+    for name in ("folder", "processes"):
+        del wanted[name]
+    if not path.is_file():
+        with atomic_path(path) as temporary:
+            temporary.write_text(yaml.safe_dump(wanted, sort_keys=False))
+    elif changes := list(differences(read_yaml(path), wanted)):
+        raise DatasetError(
+            f"{path.parent}: pictures of other settings ({'; '.join(changes[:3])}); "
+            "choose another folder"
+        )
 
 
 class PicturePool:

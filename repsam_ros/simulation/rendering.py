@@ -339,6 +339,12 @@ def _camera_effects(color: Tensor, draw: torch.Generator) -> Tensor:
     return (color + uniform(0.0, 0.035) * grain).clamp(0, 1)
 
 
+def color_bytes(color: Tensor) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 of one picture's (3, H, W) colour in [0, 1]."""
+    pixels: NDArray[np.uint8] = (color * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    return pixels
+
+
 def stack_views(views: Sequence[View]) -> dict[str, Tensor]:
     """The arrays of views as a batch."""
     return {

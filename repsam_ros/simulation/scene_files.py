@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 from torch import Tensor
@@ -39,11 +36,13 @@ from repsam_ros.simulation.rendering import (
     Renderer,
     RenderSettings,
     amodal_masks,
+    color_bytes,
     expose,
 )
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.twins import TwinRenderer, twin_of
 from repsam_ros.simulation.views import GLASS, View, draw_view
+from repsam_ros.simulation.workers import one_thread
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ def scene_files(config: SimulateConfig, scene_number: int) -> SceneFiles:
     """
     seed = config.scene_seed(scene_number)
     try:
-        with _one_thread():
+        with one_thread():
             return _scene_files(config, scene_number, seed)
     except RepsamError as error:
         raise DatasetError(f"scene {scene_number} (seed {seed}): {error}") from error
@@ -67,27 +66,19 @@ def scene_files(config: SimulateConfig, scene_number: int) -> SceneFiles:
         raise
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """The order of additions, and with it the last bit, may depend on the number of threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+@lru_cache(maxsize=1)
+def _renderer(name: str, settings: RenderSettings, tracing: TracingSettings) -> Renderer:
+    return open_renderer(name, settings, tracing)
 
 
 @lru_cache(maxsize=1)
-def _renderers(
-    name: str, settings: RenderSettings, tracing: TracingSettings
-) -> tuple[Renderer, TwinRenderer]:
-    renderer = open_renderer(name, settings, tracing)
-    return renderer, TwinRenderer(renderer, settings)
+def _twin_renderer(name: str, settings: RenderSettings, tracing: TracingSettings) -> TwinRenderer:
+    return TwinRenderer(_renderer(name, settings, tracing), settings)
 
 
 def _scene_files(config: SimulateConfig, scene_number: int, seed: int) -> SceneFiles:
-    renderer, twin_renderer = _renderers(config.renderer, config.render, config.tracing)
+    how = (config.renderer, config.render, config.tracing)
+    renderer = _renderer(*how)
     scene = settle_scene(seed, config.scene)
     width, height = config.size
     images: SceneFiles = {}
@@ -102,9 +93,11 @@ def _scene_files(config: SimulateConfig, scene_number: int, seed: int) -> SceneF
         for folder, image in _images(view, rendered, pictures, masks).items():
             images[f"{folder}/{name}.png"] = encode_png(image)
         for twin in config.twins:
-            _, twins = twin_renderer.render(twin_of(twin, view, draw), config.sensor, draw)
-            for folder, image in ((COLOR, _color(twins)), (DEPTH, _steps(twins.depth_m))):
-                images[f"{TWINS}/{twin}/{folder}/{name}.png"] = encode_png(image)
+            shown = twin_of(twin, view, draw)
+            _, twins = _twin_renderer(*how).render(shown, config.sensor, draw)
+            path = f"{TWINS}/{twin}"
+            images[f"{path}/{COLOR}/{name}.png"] = encode_png(color_bytes(twins.color[0]))
+            images[f"{path}/{DEPTH}/{name}.png"] = encode_png(_steps(twins.depth_m))
         description = {
             "frame": name,
             "scene": scene_number,
@@ -127,20 +120,13 @@ def _images(
 ) -> dict[str, NDArray[Any]]:
     present = view.slots >= 0
     return {
-        COLOR: _color(pictures),
+        COLOR: color_bytes(pictures.color[0]),
         DEPTH: _steps(pictures.depth_m),
         TRUE_DEPTH: _steps(rendered.sight.depth_m),
         IDS: rendered.ids[0].numpy().astype(np.uint16),
         AMODAL: pack_masks(view.slots[present] + 1, masks[present]),
         TRANSPARENT: rendered.sight.glass[0].numpy().astype(np.uint8) * 255,
     }
-
-
-def _color(pictures: Pictures) -> NDArray[np.uint8]:
-    color: NDArray[np.uint8] = (
-        (pictures.color[0].permute(1, 2, 0) * 255).round().clamp(0, 255).byte().numpy()
-    )
-    return color
 
 
 def _steps(depth_m: Tensor) -> NDArray[np.uint16]:

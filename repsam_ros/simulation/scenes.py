@@ -6,8 +6,6 @@ thousands of them fit in a few megabytes and travel to the machine that renders 
 
 from __future__ import annotations
 
-import multiprocessing
-from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field, fields
 from functools import lru_cache, partial
 from pathlib import Path
@@ -24,6 +22,7 @@ from repsam_ros.simulation.groups import make_groups
 from repsam_ros.simulation.meshes import MeshLibrary
 from repsam_ros.simulation.objects import MESH, SimObject, mesh_object, sample_object
 from repsam_ros.simulation.settling import Placed, settle
+from repsam_ros.simulation.workers import map_here
 
 Array = NDArray[np.float64]
 
@@ -213,14 +212,18 @@ def _rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> S
 
 def settle_scenes(
     seeds: list[int], processes: int, settings: SceneSettings | None = None
-) -> Iterator[Scene]:
-    """Settles scenes in parallel, in the order of their seeds."""
-    one = partial(settle_scene, settings=settings)
-    if processes <= 1:
-        yield from map(one, seeds)
-        return
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(one, seeds, chunksize=8)
+) -> list[Scene]:
+    """Scenes in the order of their seeds; see :func:`settle_scene`.
+
+    Raises:
+        BackendError: A process ended without a result.
+    """
+    found = dict(map_here(partial(_numbered, settings), seeds, processes))
+    return [found[seed] for seed in seeds]
+
+
+def _numbered(settings: SceneSettings | None, seed: int) -> tuple[int, Scene]:
+    return seed, settle_scene(seed, settings)
 
 
 def save_scenes(path: Path, scenes: list[Scene]) -> None:

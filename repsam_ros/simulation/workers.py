@@ -1,4 +1,4 @@
-"""Where scenes are made: in this process, in several, or on a Dask cluster."""
+"""Functions of many items, run in this process or in several."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, ProcessPoolExe
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import TypeVar
+
+import torch
 
 from repsam_ros.errors import BackendError
 
@@ -39,6 +41,17 @@ def map_here(
             "a process ended unexpectedly, perhaps for lack of memory; "
             "start the same command again and it goes on"
         ) from error
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """The order of additions, and with it the last bit, may depend on the number of threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def map_with(

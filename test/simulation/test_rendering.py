@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from repsam_ros.simulation.pool import _pack, unpack
 from repsam_ros.simulation.rendering import (
     FastRenderer,
     Rendered,
@@ -40,16 +39,6 @@ def test_objects_are_seen_at_true_depth(rendered: Rendered) -> None:
     depth = rendered.sight.depth_m[on_object]
     assert torch.all((depth > 0.1) & (depth < 3))
     assert torch.all(rendered.sight.through_m >= rendered.sight.depth_m - 1e-4)
-
-
-def test_packing_keeps_what_training_needs(rendered: Rendered) -> None:
-    again = unpack(_pack(rendered)[None], rendered.intrinsics.numpy())
-    assert torch.equal(again.ids, rendered.ids)
-    assert torch.equal(again.sight.glass, rendered.sight.glass)
-    near = rendered.sight.depth_m < 6.5
-    error = (again.sight.depth_m - rendered.sight.depth_m).abs()[near]
-    assert error.max() <= 0.51e-4
-    assert (again.color - rendered.color).abs().max() <= 0.51 / 255
 
 
 @pytest.mark.parametrize("seed", range(4))
