@@ -24,6 +24,8 @@ _PACKAGES = (
     "mujoco",
     "embreex",
     "mitsuba",
+    "pyoidn",
+    "trimesh",
     "opencv-python-headless",
 )
 
