@@ -104,6 +104,7 @@ def open_source(
     folder: Path,
     team: Team,
     first_step: int,
+    seed: int,
 ) -> PictureSource:
     """The source that ``settings`` ask for.
 
@@ -111,9 +112,10 @@ def open_source(
         size: (height, width) of the pictures.
         folder: Where a pool is kept that has no folder of its own.
         first_step: Step that the first batch will be asked for.
+        seed: Of the order in which a pool is drawn from; the other sources have their own.
     """
     if settings.pool is not None:
-        return _Pool(settings.pool, settings.sensor, batch_size, size, folder, team)
+        return _Pool(settings.pool, settings.sensor, batch_size, size, folder, team, seed)
     if settings.stream is not None:
         return SceneStream(settings.stream, settings.sensor, batch_size, size, team, first_step)
     maker: PictureMaker
@@ -140,8 +142,10 @@ class _Pool:
         size: tuple[int, int],
         folder: Path,
         team: Team,
+        seed: int,
     ) -> None:
         self._sensor, self._batch_size, self._team = sensor, batch_size, team
+        self._seed = seed
         folder = folder if settings.folder is None else Path(settings.folder)
         if team.leads:
             make_pool(folder, settings, size)
@@ -150,7 +154,7 @@ class _Pool:
 
     def batch(self, step: int, draw: torch.Generator) -> Pictures:
         # All processes draw the same numbers and take their share of them.
-        common = torch.Generator().manual_seed(step)
+        common = torch.Generator().manual_seed((self._seed * 1_000_003 + step) % 2**32)
         numbers = torch.randint(len(self._pool), (self._batch_size,), generator=common).tolist()
         mine = self._pool.batch(numbers[self._team.rank :: self._team.size])
         return expose(mirrored(moved(mine, self._team.device), draw), self._sensor, draw)

@@ -88,6 +88,7 @@ class Trainer:
             self.out / "data",
             self.team,
             self.step,
+            self.config.seed,
         )
 
     @property

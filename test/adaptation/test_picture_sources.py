@@ -20,6 +20,7 @@ from repsam_ros.adaptation.picture_sources import (
 from repsam_ros.adaptation.planes import from_planes, mirrored, to_planes
 from repsam_ros.adaptation.scene_stream import StreamSettings
 from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.pool import PoolSettings
 from repsam_ros.simulation.rendering import FastRenderer, Pictures, Rendered
 from repsam_ros.simulation.scenes import settle_scene
 from repsam_ros.simulation.views import ViewSettings, draw_view
@@ -28,9 +29,11 @@ SIZE = (48, 64)
 STREAM = StreamSettings(workers=0, views_per_scene=2, batch_scenes=2, reuse=0.5, kept=3)
 
 
-def pictures(data: DataSettings, first: int, steps: int, folder: Path) -> list[Pictures]:
+def pictures(
+    data: DataSettings, first: int, steps: int, folder: Path, seed: int = 0
+) -> list[Pictures]:
     device = torch.device("cpu")
-    with closing(open_source(data, 4, SIZE, folder, Team(device), first)) as source:
+    with closing(open_source(data, 4, SIZE, folder, Team(device), first, seed)) as source:
         return [
             source.batch(step, torch.Generator(device).manual_seed(step))
             for step in range(first, first + steps)
@@ -102,3 +105,11 @@ def test_a_mirrored_picture_shows_the_mirrored_scene(rendered: Rendered) -> None
     before = (u - rendered.intrinsics[0, 2]).flip(0)
     after = u - result.intrinsics[0, 2]
     assert torch.allclose(before, -after, atol=1e-4)
+
+
+def test_a_pool_is_drawn_from_in_the_order_of_the_training_seed(tmp_path: Path) -> None:
+    pool = PoolSettings(scene_count=2, pictures=6, processes=1)
+    data = DataSettings(pool=pool)
+    first, again, other = (pictures(data, 0, 2, tmp_path, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a.ids, b.ids) for a, b in zip(first, again, strict=True))
+    assert any(not torch.equal(a.ids, b.ids) for a, b in zip(first, other, strict=True))
