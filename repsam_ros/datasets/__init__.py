@@ -40,6 +40,7 @@ class Sample:
         transparent: (H, W) bool, glass and clear plastic; None where the data set does not say.
         true_depth_m: (H, W) float32 metres, 0 = unknown, of the first surface that light meets,
             transparent or not; None where the data set has no such truth.
+        scene: Frames of one scene are alike, so they are no evidence each; "" = not known.
 
     Raises:
         DatasetError: Truth and frame differ in size.
@@ -52,6 +53,7 @@ class Sample:
     split: str = "test"
     transparent: NDArray[np.bool_] | None = None
     true_depth_m: NDArray[np.float32] | None = None
+    scene: str = ""
 
     def __post_init__(self) -> None:
         size = self.frame.depth_m.shape

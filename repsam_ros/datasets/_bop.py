@@ -66,7 +66,7 @@ class BopImages(LazyDataset):
         labels, contested = self._labels(folder, image, color.shape[:2])
         ignore = unknown_pixels(labels) | contested
         frame = RgbdFrame(color, depth_m, camera)
-        return Sample(self._names[index], frame, labels, ignore, self._split)
+        return Sample(self._names[index], frame, labels, ignore, self._split, scene=scene)
 
     def _camera(self, folder: Path, image: int, size: tuple[int, ...]) -> tuple[Intrinsics, float]:
         path = folder / _CAMERA

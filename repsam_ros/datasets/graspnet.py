@@ -78,13 +78,13 @@ def build(config: Config) -> LazyDataset:
 
     def read(index: int) -> Sample:
         name = names[index]
-        return _read(name, colors[name], split_of[name.split("/")[0]])
+        return _read(name, colors[name], split_of)
 
     return LazyDataset(names, read)
 
 
-def _read(name: str, rgb: Path, split: str) -> Sample:
-    place = rgb.parents[1]
+def _read(name: str, rgb: Path, split_of: dict[str, str]) -> Sample:
+    scene, place = name.split("/")[0], rgb.parents[1]
     depth, label = (place / kind / f"{rgb.stem}.png" for kind in ("depth", "label"))
     meta = place / "meta" / f"{rgb.stem}.mat"
     (factor,) = read_mat(meta, "factor_depth")
@@ -92,4 +92,5 @@ def _read(name: str, rgb: Path, split: str) -> Sample:
     matrix = place / "camK.npy"
     camera = camera_of_matrix(read_array(matrix), matrix, ids.shape)
     ignore = np.zeros(ids.shape, np.bool_)
-    return Sample(name, RgbdFrame(color, depth_m, camera), ids, ignore, split)
+    frame = RgbdFrame(color, depth_m, camera)
+    return Sample(name, frame, ids, ignore, split_of[scene], scene=scene)

@@ -68,7 +68,8 @@ def build(config: Config) -> LazyDataset:
         depth, label = (path.parents[1] / kind / f"{path.stem}.png" for kind in ("depth", "label"))
         color, depth_m, ids = read_images(path, depth, label)
         frame = RgbdFrame(color, depth_m, camera_of_size(CAMERA, path, ids.shape))
-        return Sample(name, frame, _objects(name, ids), np.zeros(ids.shape, np.bool_))
+        ignore = np.zeros(ids.shape, np.bool_)
+        return Sample(name, frame, _objects(name, ids), ignore, scene=_sequence(name))
 
     return LazyDataset(names, read)
 
@@ -83,8 +84,12 @@ def _sequences(root: Path) -> list[Path]:
     return [path for view in views for glob in ("seq*", "*/seq*") for path in view.glob(glob)]
 
 
+def _sequence(name: str) -> str:
+    return name.rpartition("/")[0]
+
+
 def _objects(name: str, ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
-    sequence, support = name.rpartition("/")[0], name.split("/")[1]
-    if sequence == _SHIFTED_SEQUENCE:
+    support = name.split("/")[1]
+    if _sequence(name) == _SHIFTED_SEQUENCE:
         ids = np.where(ids >= _FIRST_SHIFTED_ID, ids - _ID_SHIFT, ids).astype(np.uint16)
     return np.where(ids > _LAST_BACKGROUND_ID[support], ids, 0).astype(np.uint16)

@@ -164,6 +164,7 @@ def read_sample(root: Path, name: str) -> Sample:
         split_of(_scene(name)),
         read_labels(_image(root, TRANSPARENT, name)) > 0,
         read_depth(_image(root, TRUE_DEPTH, name), DEPTH_SCALE_M),
+        name.partition("-")[0],
     )
 
 

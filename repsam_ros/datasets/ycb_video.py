@@ -65,7 +65,8 @@ def _read(folder: Path, name: str, split: str) -> Sample:
     color, depth_m, ids = read_images(rgb, depth, label, read_depth_scale(meta, factor))
     camera = camera_of_matrix(matrix, meta, ids.shape)
     ignore = np.zeros(ids.shape, np.bool_)
-    return Sample(name, RgbdFrame(color, depth_m, camera), ids, ignore, split)
+    frame, video = RgbdFrame(color, depth_m, camera), name.split("/")[0]
+    return Sample(name, frame, ids, ignore, split, scene=video)
 
 
 def _listed(path: Path) -> list[str]:

@@ -174,13 +174,15 @@ def _automatic(
         prediction = predict(sample)
         coco.add(prediction.labels, prediction.scores or {}, sample.labels, sample.ignore)
         scores = score_labels(prediction.labels, sample.labels, sample.ignore)
-        results.append(ImageResult(sample.name, scores, prediction.latency_s))
+        latency_s = prediction.latency_s
+        results.append(ImageResult(sample.name, scores, latency_s, scene=sample.scene))
     percent = {
         name: None if value is None else round(100 * value, 4)
         for name, value in coco.summarize().items()
     }
     rows = [
-        {"name": r.name, **{n: round(100 * getattr(r.scores, n), 4) for n in SCORE_NAMES}}
+        {"name": r.name, "scene": r.scene}
+        | {name: round(100 * getattr(r.scores, name), 4) for name in SCORE_NAMES}
         for r in results
     ]
     return {**summarize(results, bootstrap), "coco": percent}, rows
@@ -197,11 +199,12 @@ def _prompted(
         seed = (config.seed, index)
         miou = score_prompted(pipeline, sample, prompt, whole_image=whole, seed=seed)
         if miou is not None:
-            rows.append({"name": sample.name, "prompted_miou": round(100 * miou, 4)})
+            value = round(100 * miou, 4)
+            rows.append({"name": sample.name, "scene": sample.scene, "prompted_miou": value})
     if not rows:
         return {"mean": {}, "ci95": {}, "n": 0}, rows
     values = np.array([[row["prompted_miou"]] for row in rows])
-    groups = scene_groups([row["name"] for row in rows])
+    groups = scene_groups([row["scene"] for row in rows])
     bounds = bootstrap_intervals(values, config.bootstrap, groups)
     metrics = {
         "mean": {"prompted_miou": round(float(values.mean()), 4)},

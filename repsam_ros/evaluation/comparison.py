@@ -55,11 +55,13 @@ class ImageScoreTable:
     Attributes:
         values: (N, 9) percent, columns as ``SCORE_NAMES``.
         true: (N,) true objects.
+        scenes: Scene of each image, "" = not known.
     """
 
     names: list[str]
     values: NDArray[np.float64]
     true: NDArray[np.int64]
+    scenes: list[str]
 
 
 def read_image_scores(folder: Path) -> ImageScoreTable:
@@ -74,6 +76,7 @@ def read_image_scores(folder: Path) -> ImageScoreTable:
             rows = sorted(csv.DictReader(file), key=lambda row: row["name"])
         values = np.array([[float(row[name]) for name in SCORE_NAMES] for row in rows])
         true = np.array([int(row["true"]) for row in rows])
+        scenes = [row["scene"] for row in rows]
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
     except KeyError as error:
@@ -86,15 +89,15 @@ def read_image_scores(folder: Path) -> ImageScoreTable:
         raise DatasetError(f"{path}: {_listed(twice)} more than once")
     if not names or not np.all(np.isfinite(values)):
         raise DatasetError(f"{path}: {'empty scores' if names else 'no images'}")
-    return ImageScoreTable(names, values, true)
+    return ImageScoreTable(names, values, true, scenes)
 
 
 def compare_runs(config: ComparisonConfig) -> dict[str, Any]:
     """Paired tests of each score; differences are B - A in points.
 
-    Names with folders are images of scenes, and these are the units (see ``scene_groups``). ``p``
-    is that of sign flips, ``p_holm`` is adjusted for the number of scores, ``p_equivalence`` (TOST)
-    is small where the runs are as good as each other; it is not adjusted.
+    Where scenes are known they are the units (see ``scene_groups``). ``p`` is that of sign flips,
+    ``p_holm`` is adjusted for the number of scores, ``p_equivalence`` (TOST) is small where the
+    runs are as good as each other; it is not adjusted.
 
     Returns:
         The content of ``compare.json``.
@@ -105,7 +108,7 @@ def compare_runs(config: ComparisonConfig) -> dict[str, Any]:
     a, b = (read_image_scores(Path(folder)) for folder in (config.a, config.b))
     _check_same_frames(config, a, b)
     differences = b.values - a.values
-    groups = scene_groups(a.names)
+    groups = scene_groups(a.scenes)
     intervals = bootstrap_intervals(differences, config.bootstrap, groups).T
     p = [sign_flip_test(column, groups, config.bootstrap.seed) for column in differences.T]
     scores = {}

@@ -146,7 +146,8 @@ def evaluate(
         with atomic_path(out / "overlays" / f"{sample.name}.jpg") as temporary:
             temporary.write_bytes(encode_jpeg(_side_by_side(sample, prediction)))
         objects = object_results(prediction.labels, sample.labels, sample.ignore)
-        results.append(ImageResult(sample.name, scores, prediction.latency_s, objects))
+        latency_s = prediction.latency_s
+        results.append(ImageResult(sample.name, scores, latency_s, objects, sample.scene))
         sensed.append(_score_sensor(sample))
         rows.append(_row(results[-1], prediction))
     about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
@@ -162,12 +163,12 @@ def evaluate(
 def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[str, Any]:
     """Means over images in percent with bootstrap intervals, and latencies in milliseconds.
 
-    Where names have folders the intervals are over these scenes, whose number ``scenes`` is.
+    Where scenes are known the intervals are over them, and ``scenes`` is their number.
     """
     values = 100.0 * np.array(
         [[getattr(result.scores, name) for name in SCORE_NAMES] for result in results]
     )
-    groups = scene_groups([result.name for result in results])
+    groups = scene_groups([result.scene for result in results])
     lower, upper = bootstrap_intervals(values, bootstrap, groups)
     bounds = zip(lower, upper, strict=True)
     summary: dict[str, Any] = {
@@ -254,13 +255,14 @@ def _row(result: ImageResult, prediction: Prediction) -> dict[str, Any]:
         **{name: round(100 * values[name], 4) for name in SCORE_NAMES},
         **{name: values[name] for name in COUNT_NAMES},
         "latency_ms": None if result.latency_s is None else round(1000 * result.latency_s, 2),
+        "scene": result.scene,
         "instances": instances,
     }
 
 
 def _csv_text(rows: list[dict[str, Any]]) -> str:
     text = io.StringIO()
-    columns = ("name", *SCORE_NAMES, *COUNT_NAMES, "latency_ms")
+    columns = ("name", *SCORE_NAMES, *COUNT_NAMES, "latency_ms", "scene")
     writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)

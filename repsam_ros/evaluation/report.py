@@ -61,12 +61,14 @@ class ImageResult:
     Attributes:
         latency_s: From frame to label map, None where the label map was given.
         objects: The true objects of the image.
+        scene: What its sample says.
     """
 
     name: str
     scores: ImageScores
     latency_s: float | None
     objects: tuple[ObjectResult, ...] = ()
+    scene: str = ""
 
 
 def write_report(

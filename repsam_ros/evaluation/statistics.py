@@ -38,14 +38,14 @@ class BootstrapSettings:
             raise ConfigError(f"bootstrap.samples must be at least 1, got {self.samples}")
 
 
-def scene_groups(names: Sequence[str]) -> NDArray[np.intp] | None:
-    """(N,) number of the folder that each name lies in, what precedes its last slash.
+def scene_groups(scenes: Sequence[str]) -> NDArray[np.intp] | None:
+    """(N,) number of the scene of each image.
 
-    None where there are no folders or only one, or each holds one image: then images are the units.
+    None where all images are of one scene or none is known, or each is of its own: then images
+    are the units.
     """
-    folders = [name.rpartition("/")[0] for name in names]
-    different, groups = np.unique(folders, return_inverse=True)
-    return groups.astype(np.intp) if 1 < len(different) < len(folders) else None
+    different, groups = np.unique(scenes, return_inverse=True)
+    return groups.astype(np.intp) if 1 < len(different) < len(scenes) else None
 
 
 def bootstrap_intervals(

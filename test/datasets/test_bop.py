@@ -63,7 +63,7 @@ def test_labels_are_the_visible_masks(tmp_path: Path) -> None:
     scene = tmp_path / "test" / "000002"
     write_image(scene, 3, masks)
     (sample,) = open_dataset("lmo", tmp_path)
-    assert sample.name == "000002/000003"
+    assert (sample.name, sample.scene) == ("000002/000003", "000002")
     assert np.unique(sample.labels).tolist() == [0, 1, 2, 4]
     np.testing.assert_array_equal(sample.labels == 4, masks[3] > 0)
     assert sample.frame.color[0, 0].tolist() == [0, 0, 200]

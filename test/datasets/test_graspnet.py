@@ -49,6 +49,7 @@ def test_scene_numbers_make_the_splits(tmp_path: Path) -> None:
         scenes = [FIRST_SCENES[split], LAST_SCENES[split]]
         assert dataset.names == [f"scene_{scene:04d}/0000" for scene in scenes]
         assert {sample.split for sample in dataset} == {split}
+        assert [sample.scene for sample in dataset] == [f"scene_{scene:04d}" for scene in scenes]
     every = open_dataset("graspnet", tmp_path)
     assert len(every) == 8
     assert [sample.split for sample in every][::2] == list(FIRST_SCENES)

@@ -53,6 +53,7 @@ def test_every_sub_set_support_view_and_kind_is_found(tmp_path: Path) -> None:
     assert {sample.name for sample in dataset} == set(dataset.names)
     assert dataset.names[0] == "ARID10/table/top/box/seq1/result_2018-08-20-10-00-02"
     assert dataset.names == open_dataset("ocid", tmp_path, "test").names
+    assert {sample.scene for sample in dataset} == set(sequences)
 
 
 def test_the_folder_above_is_a_root_as_well(tmp_path: Path) -> None:

@@ -85,6 +85,7 @@ def test_splits_are_by_scene_and_complete(made: Path) -> None:
     train, test = (open_dataset("simulated", made, split) for split in ("train", "test"))
     assert (train.names, test.names) == (["000001-00", "000001-01"], ["000000-00", "000000-01"])
     assert test[0].split == "test" and train[0].split == "train"
+    assert [sample.scene for sample in (*train, *test)] == ["000001"] * 2 + ["000000"] * 2
     assert [split_of(scene) for scene in (9, 10, 11, 20)] == ["train", "test", "train", "test"]
     with pytest.raises(ConfigError, match="train, test"):
         open_dataset("simulated", made, "val")

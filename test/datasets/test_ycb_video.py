@@ -98,6 +98,7 @@ def test_the_class_is_the_instance(root: Path) -> None:
     assert sample.labels.dtype == np.uint16
     assert np.unique(sample.labels).tolist() == [0, 1, 21]
     assert not sample.ignore.any()
+    assert sample.scene == "0048"
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:

@@ -21,16 +21,18 @@ from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.statistics import BootstrapSettings
 
 BOOTSTRAP = BootstrapSettings(samples=200)
+HEADER = f"name,{','.join(SCORE_NAMES)},true,scene\n"
 
 
 def write_scores(folder: Path, scores: dict[str, float], true: int = 4) -> str:
-    """A ``per_image.csv`` with the same value in each column of a row."""
+    """A ``per_image.csv`` with the same value in each column of a row; scenes are folders."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "per_image.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("name", *SCORE_NAMES, "predicted", "true", "latency_ms"))
+        writer.writerow(("name", *SCORE_NAMES, "predicted", "true", "latency_ms", "scene"))
         for name, value in scores.items():
-            writer.writerow((name, *[value] * len(SCORE_NAMES), 3, true, ""))
+            scene = name.rpartition("/")[0]
+            writer.writerow((name, *[value] * len(SCORE_NAMES), 3, true, "", scene))
     return str(folder)
 
 
@@ -127,10 +129,11 @@ def test_other_truth_is_named(tmp_path: Path) -> None:
         (None, "No such file"),
         ("", "no images"),
         ("name,true\nx,1\n", "no column overlap_p"),
-        (f"name,{','.join(SCORE_NAMES)},true\nx\n", "not a table of scores"),
-        (f"name,{','.join(SCORE_NAMES)},true\nx{',1' * 8},high,2\n", "'high'"),
-        (f"name,{','.join(SCORE_NAMES)},true\nx{',1' * 8},nan,2\n", "empty scores"),
-        (f"name,{','.join(SCORE_NAMES)},true\n" + f"x{',1' * 10}\n" * 2, "x more than once"),
+        (f"{HEADER}x\n", "not a table of scores"),
+        (f"{HEADER}x{',1' * 8},high,2,\n", "'high'"),
+        (f"{HEADER}x{',1' * 8},nan,2,\n", "empty scores"),
+        (HEADER + f"x{',1' * 10},\n" * 2, "x more than once"),
+        (HEADER.replace(",scene", "") + f"x{',1' * 10}\n", "no column scene"),
         (b"\xff\xfe\x00", "not a table of scores"),
     ],
 )

@@ -194,17 +194,30 @@ def test_label_maps_from_files(tmp_path: Path) -> None:
 
 
 class TwoScenes(Scenes):
-    names = ["a/1", "a/2", "b/1"]
+    """Two frames of one scene and one of another."""
+
+    names = ["a1", "a2", "b1"]
+
+    def __getitem__(self, index: int) -> Sample:
+        return replace(super().__getitem__(index), scene=self.names[index][0])
 
 
-def test_intervals_are_over_scenes_where_names_have_folders(tmp_path: Path) -> None:
+class Cameras(Scenes):
+    """Folders that are no scenes."""
+
+    names = ["d415/1", "d415/2", "d435/1"]
+
+
+def test_intervals_are_over_scenes_where_they_are_known(tmp_path: Path) -> None:
     def good_in_one_scene(sample: Sample) -> Prediction:
         return Prediction(sample.labels * np.uint16(sample.name.startswith("a")))
 
     metrics = run(good_in_one_scene, tmp_path, TwoScenes())
     assert metrics["scenes"] == 2 and metrics["n"] == 3
     assert metrics["ci95"]["overlap_f"] == [0, 100]
-    assert "scenes" not in run(perfect, tmp_path)
+    with (tmp_path / "per_image.csv").open() as file:
+        assert [row["scene"] for row in csv.DictReader(file)] == ["a", "a", "b"]
+    assert "scenes" not in run(perfect, tmp_path, Cameras())
 
 
 class NestedScenes(Scenes):
