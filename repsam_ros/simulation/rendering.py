@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,35 +17,22 @@ from repsam_ros.simulation.embree import EmbreeScene, view_triangles
 from repsam_ros.simulation.raycast import (
     FAR_M,
     Hits,
-    SurfacePoints,
     Surfaces,
     cast,
     surface_points,
-    unit,
 )
 from repsam_ros.simulation.sensor import SensedScene, SensorSettings, sense
-from repsam_ros.simulation.textures import TEXTURE_PX, texture_atlas
+from repsam_ros.simulation.shading import Cast, material_of, shade
+from repsam_ros.simulation.textures import texture_atlas
 from repsam_ros.simulation.views import (
-    AMBIENT,
     CAPACITY,
     DROPOUT,
-    FILL,
-    FILL_STRENGTH,
     FIXTURE,
     GLASS,
-    GLOSS,
-    LAMP,
-    LAMP_COLOR,
-    LAMP_STRENGTH,
     MAX_OBJECTS,
     MESH,
-    SCALE,
-    SHININESS,
     SKY,
     TABLE,
-    TEXTURE,
-    TINT,
-    TINT_SHARE,
     UNUSED_Z_M,
     View,
 )
@@ -111,14 +98,6 @@ class Renderer(Protocol):
 
     def render(self, views: Sequence[View]) -> Rendered:
         """Pictures of ``views``, in their order."""
-
-
-Cast = Callable[[Tensor, Tensor, bool], Hits]
-
-
-def _material(materials: Tensor, owner: Tensor) -> Tensor:
-    """(B, N, 10) material rows of (B, N) owners."""
-    return materials.gather(1, owner[:, :, None].expand(-1, -1, materials.shape[2]))
 
 
 def _caster_on_gpu(surfaces: Surfaces, materials: Tensor) -> Cast:
@@ -210,10 +189,10 @@ class FastRenderer:
         behind = run(origin, direction, True) if has_glass else first
         seen = surface_points(origin, direction, first, surfaces)
         through = surface_points(origin, direction, behind, surfaces) if has_glass else seen
-        color, incidence = self._shade(direction, seen, through, run, batch)
+        color, incidence = shade(direction, seen, through, run, batch, self._atlas)
         hit = first.distance < FAR_M
         color = torch.where(hit[:, None], color, light[:, SKY : SKY + 3, None])
-        seen_material = _material(materials, seen.owner)
+        seen_material = material_of(materials, seen.owner)
         image = (len(pose), *size)
         is_object = (seen.owner < MAX_OBJECTS) & hit
         sight = SensedScene(
@@ -234,63 +213,6 @@ class FastRenderer:
             batch["intrinsics"],
             normals.reshape(image[0], 3, *size),
         )
-
-    def _shade(
-        self,
-        direction: Tensor,
-        seen: SurfacePoints,
-        through: SurfacePoints,
-        run: Cast,
-        batch: dict[str, Tensor],
-    ) -> tuple[Tensor, Tensor]:
-        """(B, 3, N) colour and (B, N) incidence angle of what is seen."""
-        materials, light = batch["materials"], batch["light"]
-        to_lamp = light[:, LAMP : LAMP + 3, None] - through.point
-        blocked = run(through.point + 1e-3 * through.normal, to_lamp, True)
-        shadow = (blocked.distance < 1).to(to_lamp.dtype)
-        base = self._albedo(through, materials)
-        main = unit(to_lamp)
-        diffuse = (main * through.normal).sum(1).clamp(min=0) * (1 - 0.85 * shadow)
-        fill = (light[:, FILL : FILL + 3, None] * through.normal).sum(1).clamp(min=0)
-        strength = light[:, AMBIENT, None] + light[:, LAMP_STRENGTH, None] * diffuse
-        strength = strength + light[:, FILL_STRENGTH, None] * fill
-        view = -unit(direction)
-        color = base * strength[:, None] * light[:, LAMP_COLOR : LAMP_COLOR + 3, None]
-        lamp_on = (light[:, LAMP_STRENGTH, None] > 0).to(shadow.dtype)
-        gloss = self._highlight(through, view, main, _material(materials, through.owner)) * lamp_on
-        color = color + (gloss * (1 - shadow))[:, None]
-        facing = (view * seen.normal).sum(1).clamp(0, 1)
-        seen_material = _material(materials, seen.owner)
-        is_glass = seen_material[..., GLASS] > 0.5
-        if not bool(is_glass.any()):
-            return color, torch.acos(facing)
-        # Glass: the background through a tint, brighter towards the rim, with highlights.
-        rim = (0.06 + 0.7 * (1 - facing) ** 3)[:, None]
-        tint = 0.75 + 0.25 * seen_material[..., TINT : TINT + 3].transpose(1, 2)
-        glow = 0.5 * light[:, SKY : SKY + 3, None] + 0.5
-        glassy = color * tint * (1 - rim) + rim * glow
-        glassy = glassy + (self._highlight(seen, view, main, seen_material) * lamp_on)[:, None]
-        return torch.where(is_glass[:, None], glassy, color), torch.acos(facing)
-
-    def _highlight(self, at: SurfacePoints, view: Tensor, main: Tensor, material: Tensor) -> Tensor:
-        half = unit(view + main)
-        shine = (half * at.normal).sum(1).clamp(min=1e-4) ** material[..., SHININESS]
-        highlight: Tensor = material[..., GLOSS] * shine
-        return highlight
-
-    def _albedo(self, at: SurfacePoints, materials: Tensor) -> Tensor:
-        material = _material(materials, at.owner)
-        scale = material[..., SCALE][:, None]
-        stretched = scale <= 0
-        uv = torch.where(
-            stretched, at.uv / at.span.clamp(min=1e-4) + 0.5, at.uv / scale.clamp(min=1e-3)
-        )
-        texel = ((uv - uv.floor()) * TEXTURE_PX).long().clamp(0, TEXTURE_PX - 1)
-        row = material[..., TEXTURE].long() * TEXTURE_PX**2 + texel[:, 1] * TEXTURE_PX + texel[:, 0]
-        texture = self._atlas[row].permute(0, 2, 1).to(torch.float32) / 255
-        tint = material[..., TINT : TINT + 3].transpose(1, 2)
-        share = material[..., TINT_SHARE][:, None]
-        return texture * (1 - share) + tint * share
 
 
 @torch.no_grad()
