@@ -11,6 +11,7 @@ import dacite
 import yaml
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.paths import share_dir
 
 T = TypeVar("T")
 
@@ -73,6 +74,22 @@ def build_config(cls: type[T], content: dict[str, Any], source: str) -> T:
 def load_config(cls: type[T], path: Path, overrides: Sequence[str] = ()) -> T:
     """Reads ``path`` into ``cls``; see :func:`build_config` and :func:`apply_overrides`."""
     return build_config(cls, apply_overrides(read_yaml(path), overrides), str(path))
+
+
+def preset_path(what: str, folder: str, name_or_path: str | Path) -> Path:
+    """``config/FOLDER/NAME.yaml`` of the package, or a YAML file of the user's.
+
+    Raises:
+        ConfigError: No ``what`` of that name; lists those that there are.
+    """
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    presets = {file.stem: file for file in (share_dir() / "config" / folder).glob("*.yaml")}
+    if str(name_or_path) not in presets:
+        known = ", ".join(sorted(presets))
+        raise ConfigError(f"unknown {what} {str(name_or_path)!r}; there are: {known}")
+    return presets[str(name_or_path)]
 
 
 def to_plain(config: Any) -> dict[str, Any]:

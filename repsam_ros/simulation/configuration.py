@@ -7,9 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from repsam_ros.config import apply_overrides, build_config, read_yaml, to_plain
+from repsam_ros.config import apply_overrides, build_config, preset_path, read_yaml, to_plain
 from repsam_ros.errors import ConfigError
-from repsam_ros.paths import share_dir
 from repsam_ros.simulation.photorealistic import PhotorealisticRenderer, TracingSettings
 from repsam_ros.simulation.rendering import FastRenderer, Renderer, RenderSettings
 from repsam_ros.simulation.scenes import SceneSettings
@@ -91,22 +90,12 @@ def load_simulate_config(
     Raises:
         ConfigError: An unknown preset, sensor or key, or an unusable value.
     """
-    content = {"sensor": "realsense", **({} if preset is None else read_yaml(_preset_path(preset)))}
+    content: dict[str, Any] = {"sensor": "realsense"}
+    if preset is not None:
+        content |= read_yaml(preset_path("preset", "simulation", preset))
     # Twice: overrides may name another sensor, or change values of the one that is named.
     content = _with_sensor(apply_overrides(_with_sensor({**content, **given}), overrides))
     return build_config(SimulateConfig, content, preset or "repsam simulate")
-
-
-def _preset_path(preset: str) -> Path:
-    path = Path(preset)
-    if path.suffix in (".yaml", ".yml"):
-        return path
-    folder = share_dir() / "config" / "simulation"
-    path = folder / f"{preset}.yaml"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-        raise ConfigError(f"unknown preset {preset!r}; there are: {known}")
-    return path
 
 
 def _with_sensor(content: dict[str, Any]) -> dict[str, Any]:

@@ -18,9 +18,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from repsam_ros.config import load_config
+from repsam_ros.config import load_config, preset_path
 from repsam_ros.errors import ConfigError
-from repsam_ros.paths import share_dir
 from repsam_ros.simulation._sensor_effects import (
     between,
     edge_sides,
@@ -37,6 +36,10 @@ from repsam_ros.simulation._sensor_effects import (
 
 Range = tuple[float, float]
 
+_SHARES = {
+    *("axial_smooth", "thin_dropout", "mixing", "quantised_share", "edge_dropout", "outlier_share"),
+    *("glass_missing", "glass_surface", "crop_share", "blackout_share"),
+}
 _GLASS_GAP_M = 0.1
 _GLASS_RIM_RAD = math.radians(60)
 
@@ -109,6 +112,14 @@ class SensorSettings:
     crop_share: float = 0.5
     blackout_share: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            low, high = value if isinstance(value, tuple) else (value, value)
+            if low > high or (low < 0 and name != "edge_band_px"):
+                raise ConfigError(f"sensor: {name}: expected 0 <= low <= high, got {value}")
+            if name in _SHARES and high > 1:
+                raise ConfigError(f"sensor: {name} is a share, got {value}")
+
 
 @dataclass(frozen=True)
 class SensedScene:
@@ -137,14 +148,7 @@ def load_sensor(name_or_path: str | Path) -> SensorSettings:
     Raises:
         ConfigError: No such sensor or file, or an unknown or wrong entry in it.
     """
-    path = Path(name_or_path)
-    if path.suffix not in (".yaml", ".yml"):
-        folder = share_dir() / "config" / "sensors"
-        path = folder / f"{name_or_path}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            raise ConfigError(f"unknown sensor {str(name_or_path)!r}; there are: {known}")
-    return load_config(SensorSettings, path)
+    return load_config(SensorSettings, preset_path("sensor", "sensors", name_or_path))
 
 
 @torch.no_grad()

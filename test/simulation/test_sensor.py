@@ -335,3 +335,17 @@ def test_a_sensor_of_ones_own(tmp_path: Path) -> None:
         load_sensor(path)
     with pytest.raises(ConfigError, match="kinect, realsense"):
         load_sensor("kinekt")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"far_m": (6.0, 1.0)},
+        {"near_m": (-0.1, 0.2)},
+        {"crop_share": 1.5},
+        {"glass_missing": (0, 2)},
+    ],
+)
+def test_impossible_settings_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        SensorSettings(**wrong)
