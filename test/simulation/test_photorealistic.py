@@ -104,6 +104,18 @@ def test_a_view_gives_the_same_bytes_alone_and_among_others(
     assert torch.equal(renderer.render([first]).color[0], together[0])
 
 
+def test_threads_change_nothing_but_the_speed(
+    renderer: PhotorealisticRenderer, scenes: list[Scene]
+) -> None:
+    view = drawn(scenes[0], 1, glass=1.0)
+    colors = []
+    for threads in (1, 2):  # a renderer sets it for the whole process when it is made
+        tracing = TracingSettings(threads=threads)
+        made = PhotorealisticRenderer(RenderSettings(textures=TEXTURES), tracing)
+        colors.append(made.render([view]).color)
+    assert torch.equal(*colors)
+
+
 @pytest.mark.parametrize("index", range(3))
 def test_outlines_are_those_of_the_ids(
     renderer: PhotorealisticRenderer, scenes: list[Scene], index: int
