@@ -1,4 +1,4 @@
-"""What readers of float depth, JSON and NumPy files share."""
+"""What readers of float depth, text, JSON and NumPy files share."""
 
 from __future__ import annotations
 
@@ -35,16 +35,29 @@ def require_size(path: Path, image: NDArray[Any], size: tuple[int, ...]) -> None
         )
 
 
+def read_text(path: Path) -> str:
+    """The content of a text file.
+
+    Raises:
+        DatasetError: The file is missing or not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}: not a text file") from error
+
+
 def read_json(path: Path) -> Any:
     """The content of a JSON file.
 
     Raises:
         DatasetError: The file is missing or no JSON.
     """
+    text = read_text(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
+        return json.loads(text)
     except ValueError as error:
         raise DatasetError(f"{path}: not valid JSON") from error
 

@@ -1,9 +1,9 @@
-"""What the readers of several formats share: three images of one size, cameras, order of names."""
+"""What the readers of several formats share: images of one size, cameras, folders, names."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,8 @@ from repsam_ros.datasets._files import require_size
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.images import read_color, read_depth, read_labels
 from repsam_ros.structures import Intrinsics
+
+_DEEPEST = 3
 
 
 def read_images(
@@ -60,6 +62,17 @@ def camera_of_matrix(matrix: NDArray[np.float64], path: Path, size: tuple[int, .
         return Intrinsics(fx, fy, cx, cy, width, height)
     except FrameError as error:
         raise DatasetError(f"{path}: {error}") from error
+
+
+def folders_below(
+    root: Path, holds_frames: Callable[[Path], bool], deeper: int = _DEEPEST
+) -> Iterator[Path]:
+    """Folders of frames in order, ``root`` or in it; what lies in one of them is not searched."""
+    if holds_frames(root):
+        yield root
+    elif deeper:
+        for child in sorted(path for path in root.iterdir() if path.is_dir()):
+            yield from folders_below(child, holds_frames, deeper - 1)
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
+from repsam_ros.datasets._files import read_text
 from repsam_ros.datasets._layout import camera_of_matrix, read_images
 from repsam_ros.errors import DatasetError
 from repsam_ros.structures import RgbdFrame
@@ -70,25 +71,15 @@ def _read(root: Path, name: str, split: str) -> Sample:
 
 
 def _read_matrix(path: Path) -> NDArray[np.float64]:
+    words = read_text(path).split()
     try:
-        return np.array(_text(path).split(), np.float64).reshape(3, 3)
+        return np.array(words, np.float64).reshape(3, 3)
     except ValueError as error:
-        if isinstance(error, DatasetError):
-            raise
         raise DatasetError(f"{path}: expected the 9 numbers of a camera matrix") from error
 
 
 def _listed(path: Path) -> list[str]:
-    names = _text(path).split()
+    names = read_text(path).split()
     if not names:
         raise DatasetError(f"{path}: names no image")
     return names
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not a text file") from error

@@ -21,7 +21,6 @@ that the authors publish as a sample.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +30,8 @@ import yaml
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
-from repsam_ros.datasets._files import read_json, require_size, valid_depth
+from repsam_ros.datasets._files import read_json, read_text, require_size, valid_depth
+from repsam_ros.datasets._layout import folders_below
 from repsam_ros.datasets._partial_labels import unknown_pixels
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.exr_files import read_exr
@@ -49,7 +49,6 @@ _RENDERED = {
     "variant-masks": "-variantMasks.exr",
     "json-files": "-masks.json",
 }
-_DEEPEST = 3
 
 
 @dataclass(frozen=True)
@@ -66,7 +65,7 @@ def build(config: Config) -> LazyDataset:
     Raises:
         DatasetError: No frames are there, or a folder of rendered ones is incomplete.
     """
-    folders = [(folder, _split(folder)) for folder in _folders(config.root, _DEEPEST)]
+    folders = [(folder, _split(folder)) for folder in folders_below(config.root, _holds_frames)]
     frames = [
         (folder, stem, split)
         for folder, split in folders
@@ -151,12 +150,11 @@ def _real_camera(folder: Path, size: tuple[int, ...]) -> Intrinsics:
 
 
 def _read_camera(path: Path) -> Intrinsics:
+    text = read_text(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.safe_load(text)
         fx, fy, cx, cy = (float(content[key]) for key in ("fx", "fy", "cx", "cy"))
         return Intrinsics(fx, fy, cx, cy, int(content["xres"]), int(content["yres"]))
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, KeyError, TypeError, ValueError, FrameError) as error:
         raise DatasetError(f"{path}: not the intrinsics of a camera") from error
 
@@ -167,13 +165,8 @@ def _camera_of_view(x_rad: float, y_rad: float, size: tuple[int, ...]) -> Intrin
     return Intrinsics(fx, fy, (width - 1) / 2, (height - 1) / 2, width, height)
 
 
-def _folders(root: Path, deeper: int) -> Iterator[Path]:
-    """Folders of frames, in order; the contents of one are not searched."""
-    if _is_rendered(root) or any(root.glob(f"*{_REAL_COLOR}")):
-        yield root
-    elif deeper:
-        for child in sorted(path for path in root.iterdir() if path.is_dir()):
-            yield from _folders(child, deeper - 1)
+def _holds_frames(folder: Path) -> bool:
+    return _is_rendered(folder) or any(folder.glob(f"*{_REAL_COLOR}"))
 
 
 def _is_rendered(folder: Path) -> bool:

@@ -18,7 +18,6 @@ PrimeSense, and for simulated images, whose focal length was drawn anew for each
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
 from repsam_ros.datasets._files import read_array, read_json, require_size, valid_depth
+from repsam_ros.datasets._layout import folders_below
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.images import read_color, read_labels
 from repsam_ros.structures import Intrinsics, RgbdFrame
@@ -39,7 +39,6 @@ _CAMERAS = (
     Intrinsics(fx=525.0, fy=525.0, cx=319.5, cy=239.5, width=640, height=480),
     Intrinsics(fx=547.5, fy=547.5, cx=255.5, cy=191.5, width=512, height=384),
 )
-_DEEPEST = 2
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def build(config: Config) -> LazyDataset:
     Raises:
         DatasetError: No folder of images, no index file, or an index file is broken.
     """
-    folders = list(_folders(config.root, _DEEPEST))
+    folders = list(folders_below(config.root, lambda folder: (folder / "modal_segmasks").is_dir()))
     if not folders:
         raise DatasetError(f"{config.root}: no modal_segmasks/ here or in a folder below")
     images = [
@@ -117,14 +116,6 @@ def _camera(folder: Path, size: tuple[int, ...]) -> Intrinsics:
 def _picture(folder: Path) -> Path:
     colors = folder / "color_ims"
     return colors if colors.is_dir() else folder / "depth_ims"
-
-
-def _folders(root: Path, deeper: int) -> Iterator[Path]:
-    if (root / "modal_segmasks").is_dir():
-        yield root
-    elif deeper:
-        for child in sorted(path for path in root.iterdir() if path.is_dir()):
-            yield from _folders(child, deeper - 1)
 
 
 def _splits(folder: Path, split: str | None) -> list[str]:

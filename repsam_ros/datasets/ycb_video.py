@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from repsam_ros.datasets import LazyDataset, Sample
+from repsam_ros.datasets._files import read_text
 from repsam_ros.datasets._layout import camera_of_matrix, read_images
 from repsam_ros.datasets._mat import read_depth_scale, read_mat
 from repsam_ros.errors import DatasetError
@@ -70,12 +71,7 @@ def _read(folder: Path, name: str, split: str) -> Sample:
 
 
 def _listed(path: Path) -> list[str]:
-    try:
-        names = path.read_text(encoding="utf-8").split()
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{path}: not a text file") from error
+    names = read_text(path).split()
     strays = [name for name in names if not _NAME.fullmatch(name)]
     if strays or not names:
         found = f"got {strays[0]!r}" if strays else "got none"

@@ -44,6 +44,16 @@ COCO_TITLES = {
     "ar10": "AR, best 10",
     "ar100": "AR, best 100",
 }
+DEPTH_TITLES = {
+    "rmse_m": "RMSE, m",
+    "mae_m": "MAE, m",
+    "rel": "REL",
+    "delta_105": "share within a factor of 1.05",
+    "delta_110": "share within a factor of 1.10",
+    "delta_125": "share within a factor of 1.25",
+    "missing": "share without depth",
+    "images": "images",
+}
 _SUBJECT_TITLES = {
     "name": "backend",
     "version": "version of its library",
@@ -149,7 +159,7 @@ def _coco(metrics: dict[str, Any]) -> str:
 def _depth(metrics: dict[str, Any]) -> str:
     depth: Mapping[str, Any] = metrics.get("transparent_depth", {})
     rows = [
-        [text(name), str(value) if name == "images" else _number(value, 3)]
+        [DEPTH_TITLES[name], str(value) if name == "images" else _number(value, 3)]
         for name, value in depth.items()
     ]
     return table(["sensor's depth on transparent pixels", "mean"], rows) if rows else ""

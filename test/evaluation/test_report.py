@@ -230,7 +230,7 @@ def test_what_is_not_known_is_said_or_left_out(tmp_path: Path, open_page: Any) -
     metrics |= {"coco": {"ap": None}, "transparent_depth": {"rmse_m": 0.0123}}
     write_report(path, metrics, results, tmp_path / "overlays")
     shown = open_page(path).evaluate("document.body.innerText")
-    assert re.search(r"AP\s+-\n", shown) and re.search(r"rmse_m\s+0\.012", shown)
+    assert re.search(r"AP\s+-\n", shown) and re.search(r"RMSE, m\s+0\.012", shown)
 
 
 def test_objects_are_classed_by_size(tmp_path: Path, open_page: Any) -> None:
