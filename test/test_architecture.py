@@ -238,6 +238,11 @@ def load_configuration(path: Path) -> object:
         from repsam_ros.config import load_config
 
         return load_config(TrainConfig, path)
+    if folder == "ranks":
+        from repsam_ros.adaptation.rank_plan import RanksConfig
+        from repsam_ros.config import load_config
+
+        return load_config(RanksConfig, path)
     if folder == "sensors":
         from repsam_ros.simulation.sensor import load_sensor
 

@@ -41,18 +41,10 @@ from repsam_ros.config import build_config
 from repsam_ros.errors import ConfigError
 from repsam_ros.paths import atomic_path
 
-# The last two need no CKA. "random", "reversed", "early" and "late" rearrange the values of "cka",
-# so that where all blocks cost the same every one of them spends exactly as much.
-POLICIES = (
-    "cka",
-    "random",
-    "reversed",
-    "early",
-    "late",
-    "printed_formula",
-    "gradient",
-    "uniform",
-)
+# "random", "reversed", "early" and "late" rearrange the values of "cka", so that where all blocks
+# cost the same every one of them spends exactly as much.
+WITHOUT_CKA = ("uniform", "gradient")
+POLICIES = ("cka", "random", "reversed", "early", "late", "printed_formula", *WITHOUT_CKA)
 _LOWEST_WEIGHT = 1e-3
 # Ideal ranks closer than this are ties: they differ by the order of a sum only.
 _TIE_DIGITS = 9
