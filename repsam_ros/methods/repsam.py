@@ -1,0 +1,42 @@
+"""Representation-guided adaptation: LoRA with ranks from CKA, depth fusion and learned prompts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from repsam_ros.adaptation.ranks import read_allocation
+from repsam_ros.errors import ConfigError
+from repsam_ros.methods import Method, Training
+from repsam_ros.methods._adapted import Adapted
+from repsam_ros.methods._distributed_ranks import RankedSettings
+from repsam_ros.network.build import RepSam
+
+
+@dataclass(frozen=True)
+class Config(RankedSettings):
+    """See ``RankedSettings``; ranks come from ``ranks_file`` or ``ranks``, ``rank`` is unused.
+
+    Attributes:
+        ranks_file: A ``ranks.json`` that ``repsam ranks`` has written.
+    """
+
+    ranks_file: str | None = None
+
+
+class RepSamMethod(Adapted):
+    """Takes the allocation as it is; every policy goes through here."""
+
+    config: Config
+
+    def _ranks(self, network: RepSam, training: Training) -> tuple[int, ...]:
+        if self.config.ranks_file is not None:
+            ranks = read_allocation(Path(self.config.ranks_file)).ranks
+            self.config = replace(self.config, ranks=ranks, ranks_file=None)
+        return self.config.ranks
+
+
+def build(config: Config) -> Method:
+    if bool(config.ranks) == (config.ranks_file is not None):
+        raise ConfigError("repsam: give ranks_file (written by `repsam ranks`) or ranks")
+    return RepSamMethod("repsam", config)
