@@ -187,3 +187,30 @@ def test_round_trip(tmp_path: Path) -> None:
     path.write_text("[]")
     with pytest.raises(ConfigError, match="ranks.json"):
         read_allocation(path)
+
+
+def test_one_minus_cka_is_the_relative_energy_of_a_small_shift() -> None:
+    """Step 1 of the derivation, for white features."""
+    draw = np.random.default_rng(3)
+    x = np.linalg.qr(draw.normal(size=(1000, 12)))[0]
+    for size in (0.02, 0.1):
+        shift = draw.normal(size=x.shape)
+        shift -= x @ (x.T @ shift)
+        shift *= size / np.linalg.norm(shift) * np.linalg.norm(x)
+        y = x + shift
+        parts = np.linalg.norm(x.T @ y), np.linalg.norm(x.T @ x), np.linalg.norm(y.T @ y)
+        assert 1 - parts[0] ** 2 / (parts[1] * parts[2]) == pytest.approx(size**2, rel=0.03)
+
+
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
+def test_buying_the_greatest_gain_first_ends_at_the_allocation(alpha: float) -> None:
+    """Steps 2 and 3: gamma = 1 / alpha where all blocks cost the same."""
+    need, bought = 1 - LAYERS, np.zeros(8, int)
+    for _ in range(800):
+        bought[np.argmax(need * (bought + 1.0) ** -alpha)] += 1
+    settings = RankSettings(800, gamma=1 / alpha, r_max=800)
+    found = allocate_ranks(LAYERS, [1] * 8, settings).ranks
+    assert np.abs(bought - found).max() <= 3
+    if alpha != 1:
+        plain = allocate_ranks(LAYERS, [1] * 8, RankSettings(800, r_max=800)).ranks
+        assert np.abs(bought - plain).max() > 20
