@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "repsam": {"ranks": [3, 0, 5]},
     "galore": {"rank": 4},
 }
-UNMERGEABLE = {"sam_adapter"}
+UNMERGEABLE = {"dual_stream", "sam_adapter"}
 EVERY = pytest.mark.parametrize("name", method_names())
 
 
@@ -216,6 +216,7 @@ def test_full_finetuning_trains_every_parameter_there_is() -> None:
         ("gradient", {"rank": 4}, 4 * 192 * 3),
         ("repsam", {"ranks": [3, 0, 5]}, 8 * 192),
         ("sam_adapter", {"reduction": 8}, 132 + 3 * 16 * 16 * 4 + 4 + 3 * 20 + 32 * 5),
+        ("dual_stream", {"width": 8}, 3 * (33 * 8 + 17 * 8 + 17 * 32)),
     ],
 )
 def test_counts_are_those_that_formulas_give(
