@@ -13,7 +13,8 @@ def test_json_has_the_fields_that_scripts_read(capsys: pytest.CaptureFixture[str
     assert main(["ledger", "--model", "vit_tiny", "--method", "repsam", "--json"]) == 0
     ledger = json.loads(capsys.readouterr().out)
     assert {"encoder_params", "total_params", "trainable_total", "groups"} <= ledger.keys()
-    assert ledger["trainable_total"] == sum(ledger["groups"].values()) == 36864
+    assert ledger["trainable_total"] == sum(ledger["groups"].values()) == 457722
+    assert ledger["groups"]["adapters"] == 36864
 
 
 def test_the_table_and_options_of_the_method(capsys: pytest.CaptureFixture[str]) -> None:
