@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -52,6 +52,7 @@ class DatasetSettings:
         name: Format, a file of ``repsam_ros/datasets``.
         root: Where it lies.
         split: One of the format's; all of them without it.
+        options: Of the format, such as the camera of graspnet.
         seed: Of order and augmentation.
         workers: Processes that read.
         augmentation: How frames are varied; null leaves them as they are.
@@ -60,6 +61,7 @@ class DatasetSettings:
     name: str
     root: str
     split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     workers: int = 2
     augmentation: AugmentationSettings | None = field(default_factory=AugmentationSettings)
@@ -127,8 +129,9 @@ def open_source(
         assert settings.dataset is not None
         frames = settings.dataset
         workers, root = frames.workers, Path(frames.root)
+        options = tuple(frames.options.items())
         maker = SamplePictures(
-            frames.name, root, frames.split, size, frames.seed, frames.augmentation
+            frames.name, root, frames.split, size, frames.seed, frames.augmentation, options
         )
     return _Made(maker, LoaderSettings(batch_size, workers), team, first_step)
 

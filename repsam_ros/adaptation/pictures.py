@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -27,7 +27,6 @@ from repsam_ros.adaptation.augmentation import (
     vary_color,
 )
 from repsam_ros.datasets import Dataset, open_dataset
-from repsam_ros.errors import DatasetError
 from repsam_ros.simulation.source import source_picture
 
 _SHUFFLE, _VARY = 0, 1
@@ -40,8 +39,10 @@ class PictureMaker(Protocol):
 
 
 @lru_cache(maxsize=4)
-def _opened(name: str, root: Path, split: str | None) -> Dataset:
-    return open_dataset(name, root, split)
+def _opened(
+    name: str, root: Path, split: str | None, options: tuple[tuple[str, Any], ...]
+) -> Dataset:
+    return open_dataset(name, root, split, **dict(options))
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,11 @@ class SamplePictures:
 
     Each process opens the data set for itself. Without ``augmentation`` pictures are not varied.
 
+    Attributes:
+        options: Names and values of options of the format.
+
     Raises:
-        DatasetError: The data set cannot be opened or is empty.
+        DatasetError: The data set cannot be opened.
     """
 
     dataset: str
@@ -60,19 +64,22 @@ class SamplePictures:
     canvas_px: tuple[int, int]
     seed: int
     augmentation: AugmentationSettings | None
+    options: tuple[tuple[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
-        if not len(_opened(self.dataset, self.root, self.split)):
-            raise DatasetError(f"{self.root}: no samples to train on")
+        self._samples()  # what is wrong with it shows now
 
     def __call__(self, number: int) -> Picture:
-        samples = _opened(self.dataset, self.root, self.split)
+        samples = self._samples()
         epoch, place = divmod(number, len(samples))
         sample = samples[int(_order(self.seed, epoch, len(samples))[place])]
         if self.augmentation is None:
             return plain_picture(sample, self.canvas_px)
         rng = np.random.default_rng([self.seed, number, _VARY])
         return varied_picture(sample, self.canvas_px, self.augmentation, rng)
+
+    def _samples(self) -> Dataset:
+        return _opened(self.dataset, self.root, self.split, self.options)
 
 
 @lru_cache(maxsize=4)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._dataset_options import add_option_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
     parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
     parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    add_option_argument(parser)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="default %(default)s")
     parser.add_argument(
@@ -47,7 +50,10 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError("--runs and --batches must be at least 1")
     settings = LoaderSettings(batch_size=args.batch, workers=args.workers)
     canvas_px = backbone_spec(args.backbone).canvas_px
-    maker = SamplePictures(args.name, args.root, args.split, canvas_px, 0, AugmentationSettings())
+    options = tuple(args.options.items())
+    maker = SamplePictures(
+        args.name, args.root, args.split, canvas_px, 0, AugmentationSettings(), options
+    )
     result = {
         "dataset": args.name,
         "root": str(args.root),

@@ -73,8 +73,9 @@ def build(config: Config) -> LazyDataset:
         for stem in _stems(folder)
     ]
     if not frames:
+        which = f" of split {config.split}" if config.split else ""
         raise DatasetError(
-            f"{config.root}: no N{_REAL_COLOR} and no rgb-imgs/ of {config.split or 'any split'}"
+            f"{config.root}: no frames{which}, which are N{_REAL_COLOR} or lie in rgb-imgs/"
         )
     names = [(folder.relative_to(config.root) / stem).as_posix() for folder, stem, _ in frames]
 

@@ -181,7 +181,7 @@ def text_report(check: DatasetCheck) -> str:
         note = "" if known in (None, count) else f"  (the release has {known})"
         lines.append(f"{split:<{width}}  {'-' if count is None else count:>6}{note}")
         if split in check.absent:
-            lines[-1] += f"  {check.absent[split]}"
+            lines[-1] += f"  {check.absent[split].removeprefix(check.root).lstrip(':/ ')}"
     if check.frames:
         head = f"{'frame':<{width}}  {'pixels':>9}  depth m (1 %, median, 99 %)  valid  instances"
         lines += ["", f"{head}  ignored  {'fx':>6}  view"]
@@ -218,6 +218,7 @@ def _open_splits(
         except DatasetError as error:
             absent[each] = str(error)
     if not datasets:
+        open_dataset(name, root, split, **options)  # says what is wrong with the whole of it
         raise DatasetError(next(iter(absent.values())))
     return datasets, absent
 

@@ -88,7 +88,17 @@ def test_a_split_that_is_not_there_is_said(
     code, check = run_check(tmp_path, tmp_path / "out")
     assert code == 0
     assert check["counts"] == {"learn": None, "test": 1}
-    assert "no images whose name begins with learn" in capsys.readouterr().out
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("learn")]
+    assert line.endswith(
+        "(the release has 45)  image_color: no images whose name begins with learn"
+    )
+
+
+def test_a_root_of_another_format_is_named_without_a_split(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_check(root, tmp_path / "out", name="cleargrasp") == (2, {})
+    assert f"{root}: no frames, which are" in capsys.readouterr().err
 
 
 def test_broken_files_are_named_after_the_rest_is_reported(

@@ -49,6 +49,16 @@ def test_eval_keeps_the_option_in_its_config(root: Path, tmp_path: Path) -> None
     [
         ("data", "check", "graspnet", "ROOT", "--split", "test_seen"),
         ("data", "depth", "graspnet", "ROOT"),
+        (
+            "data",
+            "loader",
+            "graspnet",
+            "ROOT",
+            "--workers=0",
+            "--batch=1",
+            "--batches=1",
+            "--runs=1",
+        ),
         ("bag", "make", "--dataset", "graspnet", "--root", "ROOT"),
     ],
     ids=lambda command: " ".join(command[:2]),

@@ -191,7 +191,7 @@ def test_splits_are_those_of_the_folders(tmp_path: Path) -> None:
 
 
 def test_missing_folder_and_empty_root_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="no N-transparent-rgb-img"):
+    with pytest.raises(DatasetError, match="no frames, which are N-transparent-rgb-img"):
         open_dataset("cleargrasp", tmp_path)
     write_rendered(tmp_path / "cup-train", "000000002")
     (tmp_path / "cup-train" / "variant-masks").rename(tmp_path / "cup-train" / "masks")
