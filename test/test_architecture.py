@@ -224,20 +224,28 @@ def test_the_online_path_needs_neither_torch_nor_open3d():
     assert int(out) == len(modules) > 10
 
 
+# Folders of config/ whose files are one dataclass each.
+CONFIG_OF = {
+    "cka": "adaptation.cka.configuration.CkaConfig",
+    "experiments": "adaptation.training_config.TrainConfig",
+    "ranks": "adaptation.rank_plan.RanksConfig",
+}
+
+
 def load_configuration(path: Path) -> object:
     """What the command that takes the file makes of it."""
     folder = path.parent.name
+    if folder in CONFIG_OF:
+        from repsam_ros.config import load_config
+
+        module, _, name = CONFIG_OF[folder].rpartition(".")
+        return load_config(getattr(importlib.import_module(f"{NAME}.{module}"), name), path)
     if folder == "benchmark":
         from repsam_ros.config import build_config
         from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, read_roots
 
         content = {"roots": read_roots(path), "methods": ["repsam_tiny"]}
         return build_config(BenchmarkConfig, content, str(path))
-    if folder == "experiments":
-        from repsam_ros.adaptation.training import TrainConfig
-        from repsam_ros.config import load_config
-
-        return load_config(TrainConfig, path)
     if folder == "ranks":
         from repsam_ros.adaptation.rank_plan import RanksConfig
         from repsam_ros.config import load_config
