@@ -35,7 +35,7 @@ from repsam_ros.progress import track
 _AHEAD = 2
 _CKA, _ALIGNMENT = "debiased linear CKA", "feature-covariance alignment"
 _INDEPENDENT = "scenes of the two sets of features are independent"
-_ONE_DISTRIBUTION = "source and target scenes come from one distribution"
+_ONE_COVARIANCE = "source and target features have one covariance"
 # Features of one set of pictures: (L, S, k, D) by row definition.
 Features = dict[str, Tensor]
 Values = dict[str, LayerValues]
@@ -145,7 +145,7 @@ def compare(config: CkaConfig, device: torch.device) -> CkaReport:
     return CkaReport(
         comparison=config.comparison,
         measure=_ALIGNMENT if config.comparison == "covariance" else _CKA,
-        p_of=_ONE_DISTRIBUTION if config.comparison == "covariance" else _INDEPENDENT,
+        p_of=_ONE_COVARIANCE if config.comparison == "covariance" else _INDEPENDENT,
         rows=rows,
         factors=factors,
         controls=controls.values(),

@@ -102,7 +102,10 @@ def read_cka_report(path: Path) -> CkaReport:
 
 def text_table(report: CkaReport) -> str:
     """The values of every block, of every factor and of the controls."""
-    lines = [f"{report.measure}, {report.comparison}, {report.model}"]
+    lines = [
+        f"{report.measure}, {report.comparison}, {report.model}",
+        f"p speaks against: {report.p_of}",
+    ]
     for rows in ROWS:
         lines += ["", *_main_table(report.rows[rows], rows)]
     names = [name for name in report.factors if len(report.factors) > 1]
@@ -118,7 +121,7 @@ def text_table(report: CkaReport) -> str:
 
 
 def _main_table(values: LayerValues, rows: str) -> list[str]:
-    lines = [f"{rows}: {values.n} rows of {values.scenes} scenes; p of: see p_of in cka.json"]
+    lines = [f"{rows}: {values.n} rows of {values.scenes} scenes"]
     lines.append("  block    value   95 % interval       p")
     for block, (value, (low, high), p) in enumerate(
         zip(values.cka, values.ci95, values.p, strict=True)

@@ -114,7 +114,8 @@ class UnpairedSums:
 
     tr(A B) / sqrt(tr(A A) tr(B B)) of the covariance matrices A and B, each product unbiased: 1 for
     one distribution, whatever the number of scenes. p is that of a randomisation test of *one*
-    distribution: the scenes of both sets change places pairwise at random.
+    covariance: the scenes of both sets, each centred by itself so that means do not matter, change
+    places pairwise at random.
     """
 
     def __init__(self, seed: int, resamples: int) -> None:
@@ -134,7 +135,7 @@ class UnpairedSums:
         swap = np.concatenate([1 - swapped, swapped], 1)
         first = torch.from_numpy(np.concatenate([one, of_x, swap])).to(x.device)
         second = torch.from_numpy(np.concatenate([1 - one, of_y, 1 - swap])).to(x.device)
-        gram = gram_of(torch.cat([x, y], 1))
+        gram = gram_of(torch.cat([part - part.mean((1, 2), keepdim=True) for part in (x, y)], 1))
         parts = [
             torch.stack(_covariance_terms(weighted(gram, w), weighted(gram, v)))
             for w, v in zip(first.split(_AT_ONCE), second.split(_AT_ONCE), strict=True)
