@@ -89,8 +89,6 @@ def write_report(
     Args:
         overlays: Folder of ``NAME.jpg``; the best, the median and the worst are embedded.
     """
-    ranked = sorted(results, key=lambda result: (-result.scores.overlap_f, result.name))
-    picks = {"Best": ranked[0], "Median": ranked[len(ranked) // 2], "Worst": ranked[-1]}
     units = f"the {metrics['scenes']} scenes" if "scenes" in metrics else "images"
     subject = {_SUBJECT_TITLES.get(key, key): value for key, value in metrics["subject"].items()}
     about = {**subject, **_latency(metrics), "repsam_ros": metrics["version"]}
@@ -106,7 +104,7 @@ def write_report(
         "<h2>Best, median and worst by overlap F</h2>",
         '<p class="note">Prediction left, truth right; the same hue is the same object. '
         "Pixels without truth are darkened.</p>",
-        *(_figure(which, result, overlays) for which, result in picks.items()),
+        *(_figure(which, result, overlays) for which, result in _picks(results)),
         "<details><summary>Scores of all images</summary>",
         '<p class="note">A click on a head sorts. Names lead to the overlays, which lie in '
         f"<code>{text(overlays.name)}</code> beside this file.</p>",
@@ -127,6 +125,8 @@ def text_table(metrics: dict[str, Any]) -> str:
         low, high = metrics["ci95"][name]
         lines.append(f"{TITLES[name]:<26}{metrics['mean'][name]:>7.1f}   {low:.1f} to {high:.1f}")
     lines.append(f"{'images':<26}{metrics['n']:>7}")
+    if "scenes" in metrics:
+        lines.append(f"{'scenes, drawn as a whole':<26}{metrics['scenes']:>7}")
     lines += [f"{name:<26}{value:>7}" for name, value in _latency(metrics).items()]
     return "\n".join(lines)
 
@@ -180,6 +180,18 @@ def _plots(results: list[ImageResult]) -> list[str]:
     scored = [(r.name, r.scores.true, 100 * r.scores.overlap_f) for r in results]
     counted = [(result.scores.true, result.scores.predicted) for result in results]
     return [*plots, score_against_count("Overlap F", scored), found_against_true(counted)]
+
+
+def _picks(results: list[ImageResult]) -> list[tuple[str, ImageResult]]:
+    """The best, the median and the worst, none of them twice where there are few."""
+    ranked = sorted(results, key=lambda result: (-result.scores.overlap_f, result.name))
+    places = {"best": 0, "median": len(ranked) // 2, "worst": len(ranked) - 1}
+    picks = []
+    for place in sorted(set(places.values())):
+        *first, last = (name for name, chosen in places.items() if chosen == place)
+        title = f"{', '.join(first)} and {last}" if first else last
+        picks.append((title.capitalize(), ranked[place]))
+    return picks
 
 
 def _figure(which: str, result: ImageResult, overlays: Path) -> str:

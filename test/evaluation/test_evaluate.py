@@ -214,6 +214,7 @@ def test_intervals_are_over_scenes_where_they_are_known(tmp_path: Path) -> None:
 
     metrics = run(good_in_one_scene, tmp_path, TwoScenes())
     assert metrics["scenes"] == 2 and metrics["n"] == 3
+    assert text_table(metrics).endswith("\nscenes, drawn as a whole        2")
     assert metrics["ci95"]["overlap_f"] == [0, 100]
     with (tmp_path / "per_image.csv").open() as file:
         assert [row["scene"] for row in csv.DictReader(file)] == ["a", "a", "b"]

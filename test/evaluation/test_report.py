@@ -213,6 +213,21 @@ def test_report_of_many_images_stays_small(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").stat().st_size < 2e6
 
 
+@pytest.mark.parametrize(
+    ("count", "titles"),
+    [(1, ["Best, median and worst"]), (2, ["Best", "Median and worst"])],
+)
+def test_no_picture_is_shown_twice(tmp_path: Path, count: int, titles: list[str]) -> None:
+    metrics = run(tmp_path)
+    results = [
+        ImageResult(sample.name, score_labels(sample.labels * (k == 0), sample.labels), None)
+        for k, sample in zip(range(count), Scenes(), strict=False)
+    ]
+    write_report(tmp_path / "report.html", metrics, results, tmp_path / "overlays")
+    page = (tmp_path / "report.html").read_text()
+    assert re.findall(r"<figcaption>([^:<]*): ", page) == titles
+
+
 def test_what_is_not_known_is_said_or_left_out(tmp_path: Path, open_page: Any) -> None:
     metrics = run(tmp_path)
     results = [
