@@ -2,8 +2,9 @@
 
 A folder of images (``wisdom-real/high-res``, ``wisdom-real/low-res``, ``wisdom-sim``) has
 ``modal_segmasks/image_NNNNNN.png`` with 0 = background and 1 to N, ``depth_ims``, perhaps
-``color_ims`` and ``depth_ims_numpy``, and ``{train,test}_indices.npy``. The root is such a folder
-or holds several of them. ``segmasks_filled`` (bin against objects) is not read.
+``color_ims`` and ``depth_ims_numpy`` (or another ``depth*numpy*``), and
+``{train,test}_indices.npy``. The root is such a folder or holds several of them.
+``segmasks_filled`` (bin against objects) is not read.
 
 Only ``depth_ims_numpy/image_NNNNNN.npy`` is in metres. ``depth_ims`` are 8-bit pictures,
 stretched to a range that no file tells: where there is nothing else no pixel of the frame has a
@@ -70,14 +71,14 @@ def build(config: Config) -> LazyDataset:
 
 
 def _read(name: str, folder: Path, stem: str, split: str) -> Sample:
-    color_path, depth_path = _picture(folder) / f"{stem}.png", folder / "depth_ims_numpy"
+    color_path = _picture(folder) / f"{stem}.png"
     label_path = folder / "modal_segmasks" / f"{stem}.png"
     color = read_color(color_path)
     labels = read_labels(label_path)
     require_size(label_path, labels, color.shape)
     depth_m = np.zeros(labels.shape, np.float32)
-    if depth_path.is_dir():
-        depth_m = _metric_depth(depth_path / f"{stem}.npy", labels.shape)
+    for metric in sorted(folder.glob("depth*numpy*"))[:1]:
+        depth_m = _metric_depth(metric / f"{stem}.npy", labels.shape)
     frame = RgbdFrame(color, depth_m, _camera(folder, labels.shape))
     return Sample(name, frame, labels, np.zeros(labels.shape, np.bool_), split)
 

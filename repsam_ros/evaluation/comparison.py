@@ -80,7 +80,9 @@ def read_image_scores(folder: Path) -> ImageScoreTable:
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}") from error
     except KeyError as error:
-        raise DatasetError(f"{path}: no column {error.args[0]}, as repsam eval writes it") from error
+        raise DatasetError(
+            f"{path}: no column {error.args[0]}, as repsam eval writes it"
+        ) from error
     except (ValueError, TypeError, csv.Error) as error:
         raise DatasetError(f"{path}: not a table of scores: {error}") from error
     names = [row["name"] for row in rows]

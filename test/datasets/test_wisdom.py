@@ -55,8 +55,10 @@ def write_real(folder: Path) -> None:
     write_camera(folder)
 
 
-def test_only_the_numpy_folder_is_metric(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["depth_ims_numpy", "depth_numpy"])
+def test_only_the_numpy_folder_is_metric(tmp_path: Path, folder: str) -> None:
     write_real(tmp_path)
+    (tmp_path / "depth_ims_numpy").rename(tmp_path / folder)
     sample = open_dataset("wisdom", tmp_path, "test")[0]
     assert sample.frame.depth_m.dtype == np.float32
     assert not sample.frame.depth_m[0, :4].any()

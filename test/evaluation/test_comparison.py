@@ -133,7 +133,10 @@ def test_other_truth_is_named(tmp_path: Path) -> None:
         (f"{HEADER}x{',1' * 8},high,2,\n", "'high'"),
         (f"{HEADER}x{',1' * 8},nan,2,\n", "empty scores"),
         (HEADER + f"x{',1' * 10},\n" * 2, "x more than once"),
-        (HEADER.replace(",scene", "") + f"x{',1' * 10}\n", "no column scene, as repsam eval writes it$"),
+        (
+            HEADER.replace(",scene", "") + f"x{',1' * 10}\n",
+            "no column scene, as repsam eval writes it$",
+        ),
         (b"\xff\xfe\x00", "not a table of scores"),
     ],
 )
