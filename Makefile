@@ -30,7 +30,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): setup.py constraints.txt | $(BIN)/python
-	$(PIP_INSTALL) --editable '.[torch,simulation,evaluation,exr,ros,dev]'
+	$(PIP_INSTALL) --editable '.[torch,simulation,evaluation,exr,adaptation,ros,dev]'
 	@touch $@
 
 $(READY_ALL): $(READY)

@@ -19,6 +19,8 @@ EVALUATION = ["pycocotools>=2.0.11"]
 EXR = ["OpenEXR>=3.3"]
 # A path tracer for glass and a denoiser, so that 16 paths a pixel do; LLVM comes from the system.
 PHOTOREALISTIC = [*SIMULATION, "mitsuba>=3.9", "pyoidn>=2.5"]
+# Low-rank adapters of every kind; it brings transformers and accelerate.
+ADAPTATION = [*TORCH, "peft>=0.21"]
 # Scenes made on several machines.
 CLUSTER = [*SIMULATION, "dask[distributed]>=2024.1"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
@@ -93,11 +95,12 @@ setup(
         "exr": EXR,
         "photorealistic": PHOTOREALISTIC,
         "cluster": CLUSTER,
+        "adaptation": ADAPTATION,
         "train": [*TORCH, *SIMULATION],
         "ros": ROS,
         "test": TEST,
         "dev": DEV,
-        "all": [*TORCH, *EVALUATION, *EXR, *PHOTOREALISTIC, *CLUSTER, *ROS, *DEV],
+        "all": [*TORCH, *EVALUATION, *EXR, *PHOTOREALISTIC, *CLUSTER, *ADAPTATION, *ROS, *DEV],
     },
     entry_points={
         "console_scripts": [

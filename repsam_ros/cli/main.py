@@ -14,6 +14,8 @@ from typing import Protocol, cast
 from repsam_ros import __version__
 from repsam_ros.errors import RepsamError
 
+# Optional packages that modules import as a whole, and the extras that bring them.
+EXTRA_OF = {"peft": "adaptation", "segment_anything": "torch", "torch": "torch"}
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
@@ -94,6 +96,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except RepsamError as error:
         print("repsam: error:", " ".join(str(error).split()), file=sys.stderr)
+        return EXIT_ERROR
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in EXTRA_OF:
+            raise
+        print(
+            f"repsam: error: repsam {name} needs the package {package}: "
+            f"pip install 'repsam_ros[{EXTRA_OF[package]}]'",
+            file=sys.stderr,
+        )
         return EXIT_ERROR
     except KeyboardInterrupt:
         print("repsam: interrupted", file=sys.stderr)

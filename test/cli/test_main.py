@@ -138,3 +138,21 @@ def test_no_verb_shows_the_verbs(capsys):
     err = capsys.readouterr().err
     assert "usage: repsam VERB" in err
     assert all(name in err for name in cli.verb_names())
+
+
+def test_a_missing_optional_package_is_one_line_with_its_extra(add_verb, tmp_path: Path) -> None:
+    add_verb("adapt", "def run(args):\n    raise ModuleNotFoundError(name='peft.tuners')\n")
+    process = start(tmp_path, "adapt")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert errors.strip() == (
+        "repsam: error: repsam adapt needs the package peft: pip install 'repsam_ros[adaptation]'"
+    )
+
+
+def test_another_missing_package_is_a_defect_and_stays_loud(add_verb, tmp_path: Path) -> None:
+    add_verb("adapt", "def run(args):\n    import no_such_package_at_all\n")
+    process = start(tmp_path, "adapt")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "Traceback" in errors
