@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._options import add_set_argument
+
 SUMMARY = "table of data sets, methods and kinds of prompts"
 
 
@@ -32,14 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--frames", type=int, metavar="N", help="of each data set, evenly spread; default all"
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set a configuration key, such as run.device=cuda or seed=1; may be repeated",
-    )
+    add_set_argument(parser, "run.device=cuda")
 
 
 def run(args: argparse.Namespace) -> int:

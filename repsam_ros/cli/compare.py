@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._pipeline_options import given_values
+from repsam_ros.cli._options import add_set_argument, given_values
 
 SUMMARY = "test whether one evaluation is better than another on the same frames"
 
@@ -20,14 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         help="runs this close count as equally good, default 0.5",
     )
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set a configuration key, such as bootstrap.samples=20000; may be repeated",
-    )
+    add_set_argument(parser, "bootstrap.samples=20000")
 
 
 def run(args: argparse.Namespace) -> int:

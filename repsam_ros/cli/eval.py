@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from repsam_ros.cli._dataset_options import add_option_argument
-from repsam_ros.cli._pipeline_options import add_pipeline_arguments, given_values
+from repsam_ros.cli._options import add_pipeline_arguments, given_values
 
 SUMMARY = "score the pipeline, or given label maps, on a data set"
 

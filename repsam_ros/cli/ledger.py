@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 
+from repsam_ros.cli._options import add_set_argument
+
 SUMMARY = "count the parameters of a network and those that a method trains"
 
 
@@ -11,14 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="NAME", help="backbone, such as vit_h")
     parser.add_argument("--method", required=True, metavar="NAME", help="such as repsam or lora")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="set an option of the method, such as rank=8 or ranks_file=ranks.json",
-    )
+    add_set_argument(parser, "rank=8")
 
 
 def run(args: argparse.Namespace) -> int:

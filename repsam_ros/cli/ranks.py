@@ -5,20 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._options import add_set_argument
+
 SUMMARY = "give each block of an encoder an adapter rank, under a budget in parameters"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="such as config/ranks/*.yaml")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the results")
-    parser.add_argument(
-        "--set",
-        dest="overrides",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="change a key of the configuration, such as cka_report=FILE or ranks.policy=early",
-    )
+    add_set_argument(parser, "ranks.policy=early")
 
 
 def run(args: argparse.Namespace) -> int:

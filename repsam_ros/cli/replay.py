@@ -11,7 +11,7 @@ from repsam_ros.cli._bag_topics import (
     add_topic_arguments,
     given_topics,
 )
-from repsam_ros.cli._pipeline_options import add_pipeline_arguments, given_values
+from repsam_ros.cli._options import add_pipeline_arguments, given_values
 from repsam_ros.errors import ConfigError
 
 SUMMARY = "replay a recorded bag through the pipeline, or through the nodes with --ros"

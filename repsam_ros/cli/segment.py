@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._pipeline_options import add_pipeline_arguments, given_values
+from repsam_ros.cli._options import add_pipeline_arguments, given_values
 
 SUMMARY = "masks, overlays and object clouds of RGB-D files"
 

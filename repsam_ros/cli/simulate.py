@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._options import add_set_argument
+
 SUMMARY = "make a simulated data set: settled scenes, sensed and true depth, masks, twins"
 
 
@@ -40,14 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-gigabytes", type=float, default=float("inf"), metavar="GB", help="never write more"
     )
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        dest="overrides",
-        metavar="KEY=VALUE",
-        help="any value of the config, such as scene.clutter=0.8",
-    )
+    add_set_argument(parser, "scene.clutter=0.8")
     parser.epilog = "Killed, it goes on when the same command is started again."
 
 

@@ -10,6 +10,8 @@ import argparse
 import math
 from pathlib import Path
 
+from repsam_ros.cli._options import add_set_argument
+
 SUMMARY = "train a network from a configuration"
 
 
@@ -22,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-seconds", type=float, default=math.inf, help="stop early, resumable, after this time"
     )
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="A.B=C", help="override a configuration key"
-    )
+    add_set_argument(parser, "learning_rate=1e-4")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.adaptation.training_config import TrainConfig
     from repsam_ros.config import load_config
 
-    config = load_config(TrainConfig, args.config, args.set)
+    config = load_config(TrainConfig, args.config, args.overrides)
     weights = train(config, args.out, args.device, args.resume, args.max_seconds)
     print(weights)
     return 0

@@ -1,4 +1,4 @@
-"""Options of the verbs that run the pipeline."""
+"""Options that several verbs have."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", metavar="NAME", help="name in models/manifest.yaml, or a path")
     parser.add_argument("--backend", metavar="NAME", help="what runs the model, such as torch")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda ...")
+    add_set_argument(parser, "pipeline.max_prompts=20")
+
+
+def add_set_argument(parser: argparse.ArgumentParser, example: str) -> None:
+    """Declares ``--set``; its values are ``overrides``."""
     parser.add_argument(
         "--set",
         dest="overrides",
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="set a configuration key, such as pipeline.max_prompts=20; may be repeated",
+        help=f"set a configuration key, such as {example}; may be repeated",
     )
 
 
