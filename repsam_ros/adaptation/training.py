@@ -17,6 +17,7 @@ from repsam_ros.adaptation.picture_sources import PictureSource, open_source
 from repsam_ros.adaptation.targets import centre_targets, prompt_masks, sample_prompts
 from repsam_ros.adaptation.training_config import TrainConfig, learning_rate
 from repsam_ros.adaptation.training_log import TrainingLog, Waiting
+from repsam_ros.backends.torch import find_device
 from repsam_ros.config import build_config, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import build_network
@@ -261,7 +262,7 @@ class Trainer:
 def train(config: TrainConfig, out: Path, device: str, resume: bool, max_seconds: float) -> Path:
     """Runs or resumes a training; returns the path of the averaged weights."""
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, out, torch.device(device))
+    trainer = Trainer(config, out, find_device(device))
     if resume:
         trainer.resume()
     if trainer.team.leads:

@@ -24,7 +24,12 @@ def build(config: BackendConfig) -> TorchBackend:
     return TorchBackend(config)
 
 
-def _device(name: str) -> torch.device:
+def find_device(name: str) -> torch.device:
+    """PyTorch's device of that name.
+
+    Raises:
+        BackendError: No such name, or no such device on this machine.
+    """
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -38,7 +43,7 @@ class TorchBackend:
     """See :class:`repsam_ros.backends.Backend`."""
 
     def __init__(self, config: BackendConfig) -> None:
-        self._device = _device(config.device)
+        self._device = find_device(config.device)
         if config.threads > 0:
             torch.set_num_threads(config.threads)
         network, self._model = load_network(config.model)

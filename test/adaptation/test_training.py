@@ -281,3 +281,13 @@ def test_impossible_values_are_refused() -> None:
         TrainConfig(precision="int3")
     with pytest.raises(ConfigError, match="at least 1"):
         TrainConfig(steps=0)
+
+
+@pytest.mark.parametrize("device", ["no_such_device", "cuda:99"])
+def test_a_device_that_is_not_there_is_named(
+    config: TrainConfig, tmp_path: Path, device: str
+) -> None:
+    if device == "cuda:99" and torch.cuda.is_available():
+        pytest.skip("has CUDA devices")
+    with pytest.raises(BackendError, match=device):
+        train(config, tmp_path, device, False, 0)
