@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -17,6 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from repsam_ros import __version__
 from repsam_ros.errors import CheckpointError
 from repsam_ros.network.build import RepSam
+from repsam_ros.network.weights import check_fit, read_safetensors
 from repsam_ros.paths import atomic_path
 
 _FORMAT = "repsam_adapter"
@@ -93,12 +93,7 @@ def read_adapter(path: Path) -> tuple[AdapterRecord, dict[str, Tensor]]:
     Raises:
         CheckpointError: Not a safetensors file, or not one of an adapter.
     """
-    try:
-        with safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata() or {}
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    tensors, metadata = read_safetensors(path)
     if _FORMAT not in metadata:
         raise CheckpointError(f"{path} holds no adapter")
     try:
@@ -123,17 +118,7 @@ def load_adapter(
     record, tensors = read_adapter(path)
     check_base(path, record, base_sha256)
     wanted = tuned_tensors(network, base_groups)
-    missing, unexpected = wanted.keys() - tensors.keys(), tensors.keys() - wanted.keys()
-    if missing or unexpected:
-        names = ", ".join(sorted(missing or unexpected)[:3])
-        problem = "lacks" if missing else "has unexpected"
-        raise CheckpointError(f"{path} {problem} {len(missing or unexpected)} tensors: {names} ...")
-    for name, value in wanted.items():
-        if value.shape != tensors[name].shape:
-            raise CheckpointError(
-                f"{path}: {name} has shape {tuple(tensors[name].shape)}, "
-                f"the network needs {tuple(value.shape)}"
-            )
+    check_fit(path, tensors, wanted)
     for name, value in wanted.items():
         value.copy_(tensors[name])
     return record

@@ -94,14 +94,23 @@ def save_weights(
         save_file(tensors, temporary, metadata)
 
 
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file.
+
+    Raises:
+        CheckpointError: The file is missing or broken.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+            return tensors, stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+
+
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt") as stream:
-                tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-                return tensors, stream.metadata() or {}
-        except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+        return read_safetensors(path)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch.load raises whatever its readers raise
@@ -112,11 +121,12 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return state, {}
 
 
-def _assign(
-    network: nn.Module, state: Mapping[str, Tensor], path: Path, groups: tuple[str, ...]
-) -> None:
-    """Copies every tensor, after checking that names and shapes are the expected ones."""
-    wanted = {k: v for k, v in network.state_dict().items() if k.startswith(groups)}
+def check_fit(path: Path, state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
+    """Compares names and shapes of what a file holds with those of what a network needs.
+
+    Raises:
+        CheckpointError: They differ.
+    """
     missing, unexpected = wanted.keys() - state.keys(), state.keys() - wanted.keys()
     if missing or unexpected:
         names = ", ".join(sorted(missing or unexpected)[:3])
@@ -128,6 +138,14 @@ def _assign(
                 f"{path}: {name} has shape {tuple(state[name].shape)}, "
                 f"the network needs {tuple(value.shape)}"
             )
+
+
+def _assign(
+    network: nn.Module, state: Mapping[str, Tensor], path: Path, groups: tuple[str, ...]
+) -> None:
+    """Copies every tensor, after checking that names and shapes are the expected ones."""
+    wanted = {k: v for k, v in network.state_dict().items() if k.startswith(groups)}
+    check_fit(path, state, wanted)
     network.load_state_dict(dict(state), strict=False)
 
 
