@@ -7,8 +7,6 @@ speed, and a stream that is begun at any number goes on as an unbroken one.
 from __future__ import annotations
 
 import multiprocessing
-import os
-import threading
 from collections.abc import Callable, Generator
 from itertools import count
 from typing import Any
@@ -19,6 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from repsam_ros.errors import BackendError, DatasetError, RepsamError
+from repsam_ros.simulation.workers import end_with_parent
 
 Arrays = dict[str, Tensor]
 Maker = Callable[[int], Arrays]
@@ -108,13 +107,4 @@ def _context(make: Maker) -> Any:
 def _start_worker(_: int) -> None:
     # The loader itself keeps torch to the core that a worker has.
     cv2.setNumThreads(1)
-    threading.Thread(target=_end_with_trainer, daemon=True).start()
-
-
-def _end_with_trainer() -> None:
-    # The loader's own watch is on the process that workers were copied from, which lives on when
-    # the one that trains is killed.
-    trainer = multiprocessing.parent_process()
-    if trainer is not None:
-        trainer.join()
-        os._exit(1)
+    end_with_parent()

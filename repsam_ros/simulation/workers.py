@@ -87,11 +87,19 @@ def _ended(executor: Executor) -> Iterator[None]:
 def _follow_parent() -> None:
     """Leaves interrupts to the parent, and ends when that is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
 
 
-def _end_with_parent() -> None:
-    # The queue that a worker waits at stays open as long as another worker holds it.
+def end_with_parent() -> None:
+    """Ends this process as soon as the one that asked for it is gone, killed or not.
+
+    Nothing else would: the queue that a worker waits at stays open as long as another worker
+    holds it, and the watch of PyTorch's loader is on the process that workers were copied from.
+    """
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
