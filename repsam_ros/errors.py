@@ -11,6 +11,10 @@ The command line turns each of them into one line on stderr and exit code 2;
 the nodes count them by cause and go on with the next frame.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 
 class RepsamError(Exception):
     """Base of every error raised on purpose."""
@@ -42,3 +46,9 @@ class FrameError(RepsamError, ValueError):
     def __init__(self, cause: str, message: str) -> None:
         super().__init__(message)
         self.cause = cause
+
+
+def shortened(names: Sequence[str], count: int = 3) -> str:
+    """The first ``count`` names and how many more there are."""
+    rest = f" and {len(names) - count} more" if len(names) > count else ""
+    return ", ".join(names[:count]) + rest

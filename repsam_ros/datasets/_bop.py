@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
 from repsam_ros.datasets._files import read_json, require_size
-from repsam_ros.datasets._layout import camera_of_matrix, shortened
+from repsam_ros.datasets._layout import camera_of_matrix
 from repsam_ros.datasets._partial_labels import unknown_pixels
-from repsam_ros.errors import DatasetError
+from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.images import read_color, read_depth, read_labels
 from repsam_ros.structures import Intrinsics, RgbdFrame
 

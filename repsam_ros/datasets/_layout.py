@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -79,9 +79,3 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts ``learn2`` before ``learn10``."""
     parts = re.findall(r"\d+|\D+", name)
     return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in parts]
-
-
-def shortened(names: Sequence[str], count: int = 3) -> str:
-    """The first ``count`` names and how many more there are."""
-    rest = f" and {len(names) - count} more" if len(names) > count else ""
-    return ", ".join(names[:count]) + rest

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from repsam_ros.datasets import LazyDataset, Sample
-from repsam_ros.datasets._layout import camera_of_size, natural, read_images, shortened
-from repsam_ros.errors import DatasetError
+from repsam_ros.datasets._layout import camera_of_size, natural, read_images
+from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.images import find_files
 from repsam_ros.structures import Intrinsics, RgbdFrame
 

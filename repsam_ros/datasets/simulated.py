@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from repsam_ros.datasets import LazyDataset, Sample
 from repsam_ros.datasets._files import read_json
-from repsam_ros.datasets._layout import read_images, shortened
-from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.datasets._layout import read_images
+from repsam_ros.errors import DatasetError, FrameError, shortened
 from repsam_ros.images import find_files, read_color, read_depth, read_labels
 from repsam_ros.structures import Intrinsics, RgbdFrame
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
-from repsam_ros.errors import ConfigError, DatasetError
+from repsam_ros.errors import ConfigError, DatasetError, shortened
 from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.report import TITLES
 from repsam_ros.evaluation.statistics import (
@@ -26,7 +25,6 @@ from repsam_ros.evaluation.statistics import (
 )
 from repsam_ros.paths import atomic_path
 
-_NAMES_SHOWN = 3
 _HEADER = ("score", "A", "B", "B - A", "95 % interval", "p", "p Holm", "p TOST", "B wins/loses")
 
 
@@ -88,7 +86,7 @@ def read_image_scores(folder: Path) -> ImageScoreTable:
     names = [row["name"] for row in rows]
     twice = [name for name, after in zip(names, names[1:], strict=False) if name == after]
     if twice:
-        raise DatasetError(f"{path}: {_listed(twice)} more than once")
+        raise DatasetError(f"{path}: {shortened(twice)} more than once")
     if not names or not np.all(np.isfinite(values)):
         raise DatasetError(f"{path}: {'empty scores' if names else 'no images'}")
     return ImageScoreTable(names, values, true, scenes)
@@ -167,18 +165,13 @@ def _check_same_frames(config: ComparisonConfig, a: ImageScoreTable, b: ImageSco
     only_a, only_b = sorted({*a.names} - {*b.names}), sorted({*b.names} - {*a.names})
     if only_a or only_b:
         sides = [(config.a, only_a), (config.b, only_b)]
-        parts = [f"only in {folder}: {_listed(names)}" for folder, names in sides if names]
+        parts = [f"only in {folder}: {shortened(names)}" for folder, names in sides if names]
         raise DatasetError(f"the frames differ, {'; '.join(parts)}")
     changed = [name for name, x, y in zip(a.names, a.true, b.true, strict=True) if x != y]
     if changed:
         raise DatasetError(
-            f"{config.a} and {config.b}: the number of true objects differs in {_listed(changed)}"
+            f"{config.a} and {config.b}: the number of true objects differs in {shortened(changed)}"
         )
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMES_SHOWN
-    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _heading(comparison: dict[str, Any]) -> list[str]:
