@@ -43,7 +43,9 @@ def draw_overlay(
             raise ValueError("grasps cannot be drawn without intrinsics")
         for grasp in reversed(grasps):  # the best one on top
             _draw_grasp(picture, grasp, intrinsics)
-    captions = {k + 1: f"{k + 1}: {score:.2f}" for k, score in enumerate(instances.scores)}
+    # Topics tell no score of an instance without points; it comes as 0, which no mask has.
+    scores = {k + 1: score for k, score in enumerate(instances.scores) if score > 0}
+    captions = {k: f"{k}: {score:.2f}" for k, score in scores.items()}
     _draw_captions(picture, instances.labels, captions)
     return picture
 

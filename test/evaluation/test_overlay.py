@@ -49,6 +49,13 @@ def test_nothing_to_draw_is_the_image() -> None:
     np.testing.assert_array_equal(draw_overlay(GREY, make_instances()), GREY)
 
 
+def test_an_instance_without_a_score_shows_its_id_alone() -> None:
+    known = make_instances((50, 150, 60, 200))
+    unknown = Instances(known.labels, np.zeros(1, np.float32), known.prompts_px)
+    np.testing.assert_array_equal(draw_overlay(GREY, unknown), draw_labels(GREY, known.labels))
+    assert np.any(draw_overlay(GREY, known) != draw_overlay(GREY, unknown))
+
+
 def test_hues_follow_the_given_ids() -> None:
     labels = make_instances((50, 150, 60, 200)).labels
     as_seven = draw_labels(GREY, labels, {1: ""}, {1: 7})
