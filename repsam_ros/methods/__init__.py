@@ -33,8 +33,14 @@ PARTS: dict[str, tuple[str, ...]] = {
     "image_encoder": ("image_encoder",),
     "fusion": ("fusion",),
     "prompt_head": ("prompt_head",),
-    "prompt_encoder": ("prompt_encoder", "geometric_prompt"),
-    "mask_decoder": ("mask_decoder", "mask_detail"),
+    # SAM's embeddings of boxes, masks and negative points have no use here, hence no gradients.
+    "prompt_encoder": tuple(
+        f"prompt_encoder.{name}"
+        for name in ("point_embeddings.1", "not_a_point_embed", "no_mask_embed")
+    ),
+    "geometric_prompt": ("geometric_prompt",),
+    "mask_decoder": ("mask_decoder",),
+    "mask_detail": ("mask_detail",),
     "color_detail": ("color_stem", "mix2", "mix4", "mix8"),
 }
 Groups = dict[str, list[nn.Parameter]]

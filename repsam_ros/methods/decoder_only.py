@@ -11,7 +11,7 @@ from repsam_ros.methods import Method
 class Config:
     """Keys of ``methods.PARTS`` that are trained."""
 
-    parts: tuple[str, ...] = ("mask_decoder",)
+    parts: tuple[str, ...] = ("mask_decoder", "mask_detail")
 
 
 def build(config: Config) -> Method:

@@ -1,4 +1,4 @@
-"""Every parameter is trained."""
+"""Every parameter that has a say is trained, or those of some parts of the network only."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from repsam_ros.methods import PARTS, Method
 
 @dataclass(frozen=True)
 class Config:
-    """Nothing to choose."""
+    """Keys of ``methods.PARTS`` that are trained."""
+
+    parts: tuple[str, ...] = tuple(PARTS)
 
 
 def build(config: Config) -> Method:
-    return Method("full_finetuning", config, PARTS)
+    return Method("full_finetuning", config, config.parts)
