@@ -8,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from repsam_ros.network.fusion import STEM_WIDTHS, DepthFusion, Pyramid, Stem, conv_block
 from repsam_ros.network.geometry import (
@@ -63,7 +64,14 @@ class DecodedMasks(NamedTuple):
 
 
 class RepSam(nn.Module):
-    """SAM with depth fusion, learned prompts and high-resolution masks."""
+    """SAM with depth fusion, learned prompts and high-resolution masks.
+
+    Attributes:
+        checkpointing: Training computes the encoder's blocks twice instead of keeping their
+            activations.
+    """
+
+    checkpointing = False
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -99,7 +107,11 @@ class RepSam(nn.Module):
         for index, block in enumerate(self.image_encoder.blocks):
             if index in additions:
                 tokens = additions[index](tokens, depth_tokens, validity)
-            tokens = block(tokens)
+            # Blocks before anything that is trained keep no activations anyway.
+            if self.checkpointing and tokens.requires_grad:
+                tokens = checkpoint(block, tokens, use_reentrant=False)
+            else:
+                tokens = block(tokens)
         embedding = self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
         detail = self.color_stem(pixels)
         pyramid = Pyramid(
