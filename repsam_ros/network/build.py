@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from repsam_ros.network.decoder_extension import DecoderExtension, run_transformer
 from repsam_ros.network.fusion import STEM_WIDTHS, DepthFusion, Pyramid, Stem, conv_block
 from repsam_ros.network.geometry import (
     FEATURE_COUNT,
@@ -47,6 +48,8 @@ class EncodedImage(NamedTuple):
         heatmap: (B, H/4, W/4) logits, prompt centres.
         foreground: (B, H/4, W/4) logits.
         geometry: For the prompts' relations.
+        early: (B, embed_dim, H/16, W/16), the encoder's features after its first block with
+            global attention.
     """
 
     embedding: Tensor
@@ -54,6 +57,7 @@ class EncodedImage(NamedTuple):
     heatmap: Tensor
     foreground: Tensor
     geometry: Geometry
+    early: Tensor
 
 
 class DecodedMasks(NamedTuple):
@@ -69,9 +73,11 @@ class RepSam(nn.Module):
     Attributes:
         checkpointing: Training computes the encoder's blocks twice instead of keeping their
             activations.
+        decoder_extension: What a method adds to the mask decoder.
     """
 
     checkpointing = False
+    decoder_extension: DecoderExtension | None
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -90,6 +96,7 @@ class RepSam(nn.Module):
         self.prompt_head = PromptHead(dim)
         self.geometric_prompt = GeometricPrompt(dim)
         self.mask_detail = MaskDetail(dim)
+        self.register_module("decoder_extension", None)
 
     def encode(self, color: Tensor, depth_m: Tensor, intrinsics: Tensor) -> EncodedImage:
         """Encodes canvases.
@@ -112,6 +119,8 @@ class RepSam(nn.Module):
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
+            if index == self.spec.global_blocks[0]:
+                early = tokens.permute(0, 3, 1, 2)
         embedding = self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
         detail = self.color_stem(pixels)
         pyramid = Pyramid(
@@ -120,7 +129,7 @@ class RepSam(nn.Module):
             self.mix8(detail.stride8 + depth.stride8),
         )
         heatmap, foreground = self.prompt_head(embedding, pyramid)
-        return EncodedImage(embedding, pyramid, heatmap, foreground, geometry)
+        return EncodedImage(embedding, pyramid, heatmap, foreground, geometry, early)
 
     def decode(self, encoded: EncodedImage, image_index: Tensor, points_px: Tensor) -> DecodedMasks:
         """Masks of all prompts in one batch.
@@ -139,14 +148,24 @@ class RepSam(nn.Module):
         fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([fixed.expand(len(sparse), -1, -1), sparse], 1)
         source = encoded.embedding.index_select(0, image_index) + dense
-        position = self.prompt_encoder.get_dense_pe().expand(len(sparse), -1, -1, -1)
+        position = self.prompt_encoder.get_dense_pe()
+        positions = position.expand(len(sparse), -1, -1, -1)
         count, channels, height, width = source.shape
-        out, source = decoder.transformer(source, position, tokens)
+        extension = self.decoder_extension
+        if extension is None:
+            out, source = decoder.transformer(source, positions, tokens)
+        else:
+            further = extension.tokens(encoded, image_index, points_px, position)
+            out, source, further = run_transformer(
+                decoder.transformer, source, positions, tokens, further, extension.shares()
+            )
         source = source.transpose(1, 2).reshape(count, channels, height, width)
         upscaled = self._upscale(source, encoded.pyramid, relations, image_index)
         token = out[:, 1]
         weights = decoder.output_hypernetworks_mlps[0](token)
         mask = torch.einsum("nc,nchw->nhw", weights, upscaled)
+        if extension is not None:
+            mask = extension.correct(mask, further, upscaled, encoded, image_index)
         skip2 = self.mask_detail.skip2(encoded.pyramid.stride2).index_select(0, image_index)
         logits = self.mask_detail.fine_mask(mask, token, upscaled, skip2, relations2)
         return DecodedMasks(logits, decoder.iou_prediction_head(out[:, 0])[:, 0])

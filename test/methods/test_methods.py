@@ -43,7 +43,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "repsam": {"ranks": [3, 0, 5]},
     "galore": {"rank": 4},
 }
-UNMERGEABLE = {"dual_stream", "sam_adapter"}
+UNMERGEABLE = {"dual_stream", "hq_token", "query_prompts", "sam_adapter"}
 EVERY = pytest.mark.parametrize("name", method_names())
 
 
