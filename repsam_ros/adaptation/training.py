@@ -1,34 +1,38 @@
-"""The trainer: resumable at any step, deterministic by seed, mixed precision, EMA."""
+"""The trainer of all methods: resumable at any step, deterministic by seed."""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from repsam_ros.adaptation.distributed import Team
-from repsam_ros.adaptation.losses import foreground_loss, heatmap_loss, mask_losses
-from repsam_ros.adaptation.picture_sources import PictureSource, open_source
-from repsam_ros.adaptation.targets import centre_targets, prompt_masks, sample_prompts
+from repsam_ros.adaptation.fixed_batches import FixedLosses
+from repsam_ros.adaptation.objective import Objective
+from repsam_ros.adaptation.picture_sources import DataSettings, PictureSource, open_source
 from repsam_ros.adaptation.training_config import TrainConfig, learning_rate
 from repsam_ros.adaptation.training_log import TrainingLog, Waiting
+from repsam_ros.adaptation.training_state import adapter_record, read_state
 from repsam_ros.backends.torch import find_device
-from repsam_ros.config import build_config, to_plain
+from repsam_ros.config import to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.methods import Training, open_method, resolved_config
+from repsam_ros.network.adapter_files import save_adapter, set_training_mode, tuned_tensors
 from repsam_ros.network.build import build_network
-from repsam_ros.network.weights import load_weights, save_weights
+from repsam_ros.network.weights import ModelFile, load_weights, save_weights
 from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.rendering import Pictures
-from repsam_ros.simulation.views import MAX_OBJECTS
 
 
 class Trainer:
-    """Trains one network on simulated or real pictures.
+    """Trains one network on simulated or real pictures, by any method.
 
     Every random choice of step ``n`` follows from the seed and ``n`` alone, so a run that is
     killed and resumed goes on as if nothing had happened. Under ``torchrun`` each process takes
@@ -38,47 +42,64 @@ class Trainer:
     and the means of losses are taken over shares.
     """
 
-    def __init__(self, config: TrainConfig, out: Path, device: torch.device) -> None:
-        self.config, self.out, self.device = config, out, device
+    def __init__(
+        self, config: TrainConfig, out: Path, device: torch.device, resume: bool = False
+    ) -> None:
+        """Starts anew, or where the last checkpoint in ``out`` stands.
+
+        Raises:
+            CheckpointError: The base, or the checkpoint to resume from, is missing, broken or
+                belongs to another configuration.
+            ConfigError: Values that do not go together.
+        """
+        self.config, self.out = config, out
+        state = read_state(self.checkpoint_path, config) if resume else None
         self.team = Team(device)
-        if config.batch_size % self.team.size:
+        self.device = self.team.device
+        shares = self.team.size * config.accumulate
+        if config.batch_size % shares:
             raise ConfigError(
-                f"batch_size {config.batch_size} does not divide among {self.team.size} processes"
+                f"batch_size {config.batch_size} does not divide among {self.team.size} processes "
+                f"with accumulate {config.accumulate}"
             )
         torch.manual_seed(config.seed)
-        self.network = build_network(config.network).to(device).train()
-        if device.type == "cuda":  # convolutions in bfloat16 are made for it
+        self.network = build_network(config.network).to(self.device)
+        self.network.checkpointing = config.checkpointing
+        if self.device.type == "cuda":  # convolutions in bfloat16 are made for it
             self.network = self.network.to(memory_format=torch.channels_last)
+        self.base: ModelFile | None = None
         if config.start_from is not None:
-            load_weights(self.network, config.start_from)
-        self.average = {k: v.detach().clone() for k, v in self.network.state_dict().items()}
-        self._freeze(config.frozen)
-        trained = [p for p in self.network.parameters() if p.requires_grad]
-        decayed = [p for p in trained if p.ndim > 1]
-        plain = [p for p in trained if p.ndim <= 1]
-        self.optimizer = torch.optim.AdamW(
-            [
-                {"params": decayed, "weight_decay": config.weight_decay},
-                {"params": plain, "weight_decay": 0.0},
-            ],
-            lr=config.learning_rate,
-            betas=(0.9, 0.98),
-            fused=device.type == "cuda",
+            self.base = load_weights(self.network, config.start_from)
+        self._prepare_method(None if state is None else json.loads(state["method"]))
+        set_training_mode(self.network)
+        self.average = {name: value.detach().clone() for name, value in self._tuned().items()}
+        self.optimizer = self.method.optimizer(
+            self.network, config.learning_rate, config.weight_decay
         )
-        self.step, self.seconds = 0, 0.0
+        self.step, self.seconds, self.best_loss = 0, 0.0, math.inf
         self._saved_step: int | None = None
-        self._encode, self._decode = self.network.encode, self.network.decode
-        if config.compile:
-            self._encode = torch.compile(self._encode)
-            self._decode = torch.compile(self._decode)
+        if state is not None:
+            self._take(state)
+        self._objective = self.team.share(Objective(self.network, config, self.method))
+        self._held_out = None
+        if (held := config.validation) is not None:
+            self._held_out = self._fixed(held.data, held.batches, "validation")
 
-    def _freeze(self, names: tuple[str, ...]) -> None:
-        for name in names:
-            try:
-                part = self.network.get_submodule(name)
-            except AttributeError as error:
-                raise ConfigError(f"frozen: the network has no module {name!r}") from error
-            part.requires_grad_(False)
+    def _prepare_method(self, resolved: dict[str, Any] | None) -> None:
+        """Puts the method's layers in; a resolved configuration needs no look at data."""
+        config, plain = self.config, self.network.state_dict().keys()
+        looks = self._fixed(config.data, config.look_batches, "data") if resolved is None else ()
+        self.method = open_method(config.method, config.options if resolved is None else resolved)
+        groups = self.method.prepare(self.network, Training(config.steps, looks))
+        if not any(groups.values()):
+            raise ConfigError(f"method {config.method} trains nothing")
+        self.record = None
+        if self.network.state_dict().keys() != plain:
+            self.record = adapter_record(config, self.method, self.base)
+
+    def _fixed(self, data: DataSettings, count: int, name: str) -> FixedLosses:
+        size = self.network.spec.canvas_px
+        return FixedLosses(self.config, data, count, size, self.out / name, self.team)
 
     def _open_source(self) -> PictureSource:
         """Where the pictures come from, at the step that is trained next."""
@@ -97,6 +118,20 @@ class Trainer:
         """Where the state of the run is kept."""
         return self.out / "last.pt"
 
+    @property
+    def result_path(self) -> Path:
+        """The averaged weights: of the whole network, or of what the method has added."""
+        return self.out / f"{'weights' if self.record is None else 'adapter'}.safetensors"
+
+    @property
+    def best_path(self) -> Path:
+        """As ``result_path``, of the step with the lowest loss in validation."""
+        return self.out / "best.safetensors"
+
+    def _tuned(self) -> dict[str, Tensor]:
+        """All that the base does not bring; a reference, not a copy."""
+        return tuned_tensors(self.network, () if self.base is None else self.base.groups)
+
     def save(self) -> None:
         """Writes the state to resume from and the averaged weights."""
         self._saved_step = self.step
@@ -105,34 +140,37 @@ class Trainer:
         state = {
             "step": self.step,
             "seconds": self.seconds,
+            "best_loss": self.best_loss,
             "config": json.dumps(to_plain(self.config)),
-            "network": self.network.state_dict(),
+            "method": json.dumps(resolved_config(self.method)),
+            "method_state": self.method.state(),
+            "tuned": self._tuned(),
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
         with atomic_path(self.checkpoint_path) as temporary:
             torch.save(state, temporary)
+        with self._averaged():
+            self._write_result(self.result_path)
+
+    def _write_result(self, path: Path) -> None:
+        if self.record is not None:
+            groups = () if self.base is None else self.base.groups
+            save_adapter(path, self.network, self.record, groups)
+            return
         note = {"config": to_plain(self.config), "step": self.step}
-        save_weights(self.out / "weights.safetensors", self.average, self.config.network, note)
+        save_weights(path, self.network.state_dict(), self.config.network, note)
 
-    def resume(self) -> None:
-        """Goes on from the last checkpoint.
-
-        Raises:
-            CheckpointError: There is none, it is broken, or it belongs to another configuration.
-        """
-        try:
-            state = torch.load(self.checkpoint_path, map_location=self.device, weights_only=True)
-        except Exception as error:  # torch.load raises whatever its readers raise
-            raise CheckpointError(f"{self.checkpoint_path}: cannot resume: {error}") from error
-        # Keys that the configuration has got since then had their defaults.
-        before = json.loads(state["config"])
-        if build_config(TrainConfig, before, str(self.checkpoint_path)) != self.config:
-            raise CheckpointError(f"{self.checkpoint_path} was written with another configuration")
-        self.network.load_state_dict(state["network"])
-        self.average = state["average"]
+    @torch.no_grad()
+    def _take(self, state: dict[str, Any]) -> None:
+        for name, value in self._tuned().items():
+            value.copy_(state["tuned"][name])
+        for name, value in self.average.items():
+            value.copy_(state["average"][name])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.method.load_state(state["method_state"])
         self.step, self.seconds = int(state["step"]), float(state["seconds"])
+        self.best_loss = float(state["best_loss"])
         self._saved_step = self.step
 
     def run(self, max_seconds: float = math.inf) -> None:
@@ -153,6 +191,7 @@ class Trainer:
 
     def _run(self, source: PictureSource, log: TrainingLog | None, max_seconds: float) -> None:
         config, start, before = self.config, time.monotonic(), self.seconds
+        held = config.validation
         self._waiting = Waiting()
         ends = self.step >= config.steps
         while not ends:
@@ -161,12 +200,15 @@ class Trainer:
             elapsed = time.monotonic() - start
             self.seconds = before + elapsed
             ends = self.team.any(elapsed > max_seconds) or self.step == config.steps
-            logs, saves = (
-                ends or self.step % n == 0 for n in (config.log_every, config.save_every)
+            logs, saves, validates = (
+                n > 0 and (ends or self.step % n == 0)
+                for n in (config.log_every, config.save_every, held.every if held else 0)
             )
-            if logs or saves:
+            if logs or saves or validates:
                 row = self._checked(metrics)
-            if logs and log is not None:
+            if validates:
+                row["validation_loss"] = self._validate()
+            if (logs or validates) and log is not None:
                 clock = {"seconds": round(self.seconds, 1), "waiting": self._waiting.share()}
                 log.add({"step": self.step, **clock, **row})
             if saves:
@@ -196,78 +238,85 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, metrics = self._loss(pictures, draw)
-        loss.backward()
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        self.team.average(gradients)
+        metrics = self._add_gradients(_parts(pictures, config.accumulate), draw)
         self.team.average([b for b in self.network.buffers() if b.is_floating_point()])
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
+        self.method.after_step(self.network, self.step)
         self._update_average()
-        return {"loss": loss.detach(), "gradient_norm": norm, **metrics}
+        return {"gradient_norm": norm, **metrics}
 
-    def _loss(self, pictures: Pictures, draw: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        config, weights = self.config, self.config.losses
-        color, depth_m = self._drop_modalities(pictures, draw)
-        centres = centre_targets(pictures.ids, MAX_OBJECTS, pictures.ignore)
-        prompts = sample_prompts(centres, config.prompts_per_image, config.background_prompts, draw)
-        target, counted = prompt_masks(pictures.ids, prompts, pictures.ignore)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            encoded = self._encode(color, depth_m, pictures.intrinsics)
-            decoded = self._decode(encoded, prompts.image_index, prompts.points_px)
-        masks = mask_losses(decoded.logits, decoded.predicted_iou, target, counted)
-        heatmap = heatmap_loss(encoded.heatmap, centres.heatmap, centres.weight)
-        foreground = foreground_loss(encoded.foreground, centres.foreground, centres.known)
-        loss = (
-            weights.focal * masks.focal
-            + weights.dice * masks.dice
-            + weights.quality * masks.quality
-            + weights.heatmap * heatmap
-            + weights.foreground * foreground
-        )
-        wanted = prompts.object_ids > 0
-        parts = {
-            "focal": masks.focal,
-            "dice": masks.dice,
-            "quality": masks.quality,
-            "heatmap": heatmap,
-            "foreground": foreground,
-            "iou": (masks.iou * wanted).sum() / wanted.sum().clamp(min=1),
-        }
-        return loss, {name: value.detach() for name, value in parts.items()}
+    def _add_gradients(self, parts: list[Pictures], draw: torch.Generator) -> dict[str, Tensor]:
+        """Backward passes of all parts; means over them."""
+        sums: dict[str, Tensor] = {}
+        for index, part in enumerate(parts):
+            with ExitStack() as stack:
+                if index + 1 < len(parts):
+                    stack.enter_context(self.team.keep_apart(self._objective))
+                loss, metrics = self._objective(part, draw)
+                (loss / len(parts)).backward()
+            for name, value in {"loss": loss.detach(), **metrics}.items():
+                sums[name] = sums.get(name, 0) + value / len(parts)
+        return sums
 
-    def _drop_modalities(self, pictures: Pictures, draw: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Colour in 0..255 and depth, each missing from some pictures, never both."""
-        chance = torch.rand(len(pictures.color), generator=draw, device=self.device)
-        blind = chance < self.config.depth_dropout
-        dark = chance > 1 - self.config.color_dropout
-        depth_m = torch.where(blind[:, None, None], 0.0, pictures.depth_m)
-        color = torch.where(dark[:, None, None, None], 0.45, pictures.color) * 255
-        return color, depth_m
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Mean loss of the averaged weights on the held-out pictures; keeps the best ones."""
+        assert self._held_out is not None
+        with self._averaged():
+            self.network.eval()
+            loss = sum(float(loss(self.network)) for loss in self._held_out) / len(self._held_out)
+            if loss < self.best_loss:
+                self.best_loss = loss
+                if self.team.leads:
+                    self._write_result(self.best_path)
+        set_training_mode(self.network)
+        return round(loss, 5)
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """The network has the averaged weights inside."""
+        with torch.no_grad():
+            tuned = self._tuned()
+            kept = {name: value.detach().clone() for name, value in tuned.items()}
+            try:
+                for name, value in tuned.items():
+                    value.copy_(self.average[name])
+                yield
+            finally:
+                for name, value in tuned.items():
+                    value.copy_(kept[name])
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # A short memory at first, else the average would keep the random start for long.
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        state = self.network.state_dict()
-        floating = [name for name, value in state.items() if value.is_floating_point()]
+        tuned = self._tuned()
+        floating = [name for name, value in tuned.items() if value.is_floating_point()]
         torch._foreach_lerp_(
-            [self.average[name] for name in floating], [state[name] for name in floating], 1 - decay
+            [self.average[name] for name in floating], [tuned[name] for name in floating], 1 - decay
         )
-        for name, value in state.items():
+        for name, value in tuned.items():
             if not value.is_floating_point():
                 self.average[name].copy_(value)
+
+
+def _parts(pictures: Pictures, count: int) -> list[Pictures]:
+    """The batch in ``count`` equal parts."""
+    if count == 1:
+        return [pictures]
+    known = {name: value for name, value in vars(pictures).items() if value is not None}
+    chunks = {name: value.chunk(count) for name, value in known.items()}
+    return [Pictures(**{name: values[k] for name, values in chunks.items()}) for k in range(count)]
 
 
 def train(config: TrainConfig, out: Path, device: str, resume: bool, max_seconds: float) -> Path:
     """Runs or resumes a training; returns the path of the averaged weights."""
     out.mkdir(parents=True, exist_ok=True)
-    trainer = Trainer(config, out, find_device(device))
-    if resume:
-        trainer.resume()
+    trainer = Trainer(config, out, find_device(device), resume)
     if trainer.team.leads:
         with atomic_path(out / "config.json") as temporary:
             temporary.write_text(json.dumps(to_plain(config), indent=2) + "\n")
     trainer.run(max_seconds)
     trainer.team.close()
-    return out / "weights.safetensors"
+    return trainer.result_path

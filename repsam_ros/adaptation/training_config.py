@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from repsam_ros.adaptation.picture_sources import DataSettings
 from repsam_ros.errors import ConfigError
@@ -23,12 +24,38 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
+class ValidationSettings:
+    """How well the averaged weights do during the training, on pictures that it does not see.
+
+    Attributes:
+        data: Where the pictures come from.
+        batches: Of ``batch_size`` pictures, the same ones each time.
+        every: Steps between two looks.
+    """
+
+    data: DataSettings
+    batches: int = 8
+    every: int = 500
+
+    def __post_init__(self) -> None:
+        if min(self.batches, self.every) < 1:
+            raise ConfigError("validation: batches and every must be at least 1")
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run.
 
     Attributes:
+        method: What is trained and how, a file of ``repsam_ros/methods``.
+        options: Of the method.
         steps: Optimiser steps of the whole run, which the learning-rate schedule spans.
         batch_size: Pictures a step.
+        accumulate: Parts into which each process cuts its pictures of a step, one after the other
+            to save memory; losses are means over a part.
+        checkpointing: Computes the encoder's trained blocks twice instead of keeping their
+            activations.
+        look_batches: Batches that methods see which look at data before the first step.
         prompts_per_image: Prompts a picture.
         background_prompts: Share of prompts put where nothing should be found.
         learning_rate: Peak of the warm-up and cosine schedule.
@@ -36,17 +63,22 @@ class TrainConfig:
         precision: ``bf16`` (autocast) or ``fp32``.
         depth_dropout: Share of pictures that lose all depth.
         color_dropout: Share of pictures that lose all colour.
-        compile: Fuse the network's kernels with ``torch.compile``; pays on a GPU.
         start_from: Weight file or model name to start from, fresh weights without it.
-        frozen: Names of modules that keep the weights they start with.
+        cka_report: The ``cka.json`` that ranks come from, kept with the adapter.
         save_every: Steps between checkpoints.
         log_every: Steps between rows of ``metrics.jsonl``.
         tensorboard: Writes the rows for TensorBoard too; needs the package ``tensorboard``.
+        validation: Without it the last weights are the only ones.
     """
 
+    method: str = "full_finetuning"
+    options: dict[str, Any] = field(default_factory=dict)
     seed: int = 0
     steps: int = 10000
     batch_size: int = 32
+    accumulate: int = 1
+    checkpointing: bool = False
+    look_batches: int = 4
     prompts_per_image: int = 8
     background_prompts: float = 0.08
     learning_rate: float = 8e-4
@@ -56,20 +88,28 @@ class TrainConfig:
     precision: str = "bf16"
     depth_dropout: float = 0.1
     color_dropout: float = 0.08
-    compile: bool = False
     start_from: str | None = None
-    frozen: tuple[str, ...] = ()
+    cka_report: str | None = None
     save_every: int = 1000
     log_every: int = 50
     tensorboard: bool = False
     network: NetworkConfig = field(default_factory=NetworkConfig)
     data: DataSettings = field(default_factory=lambda: DataSettings(pool=PoolSettings()))
     losses: LossWeights = field(default_factory=LossWeights)
+    validation: ValidationSettings | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in ("bf16", "fp32"):
             raise ConfigError(f"precision must be bf16 or fp32, got {self.precision!r}")
-        positive = ("steps", "batch_size", "prompts_per_image", "save_every", "log_every")
+        positive = (
+            "steps",
+            "batch_size",
+            "accumulate",
+            "look_batches",
+            "prompts_per_image",
+            "save_every",
+            "log_every",
+        )
         if min(getattr(self, name) for name in positive) < 1:
             raise ConfigError(f"{', '.join(positive)} must be at least 1")
 

@@ -104,9 +104,9 @@ class Method:
         self, network: RepSam, learning_rate: float, weight_decay: float
     ) -> torch.optim.Optimizer:
         """AdamW over the trainable parameters; vectors do not decay."""
-        return torch.optim.AdamW(
-            decay_groups(network, weight_decay), lr=learning_rate, betas=(0.9, 0.98)
-        )
+        groups = decay_groups(network, weight_decay)
+        fused = groups[0]["params"][0].is_cuda
+        return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.98), fused=fused)
 
     def extra_loss(self, network: RepSam) -> Tensor | None:
         """A term that the method adds to the training loss."""

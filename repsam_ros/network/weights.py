@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,13 @@ class ModelFile:
         name: Name in the manifest, or the file's own name.
         path: Where it lies.
         sha256: Of its bytes.
+        groups: Beginnings of the names of the tensors that it brings, once it is loaded.
     """
 
     name: str
     path: Path
     sha256: str
+    groups: tuple[str, ...] = ("",)
 
 
 def file_sha256(path: Path) -> str:
@@ -159,7 +161,7 @@ def load_weights(network: RepSam, name_or_path: str) -> ModelFile:
     state, metadata = _read(model.path)
     groups = ("",) if "network" in metadata else SAM_GROUPS
     _assign(network, state, model.path, groups)
-    return model
+    return replace(model, groups=groups)
 
 
 def load_network(name_or_path: str) -> tuple[RepSam, ModelFile]:

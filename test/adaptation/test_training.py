@@ -191,7 +191,7 @@ def test_a_run_that_diverges_keeps_its_last_good_state(pool: Path, tmp_path: Pat
     assert [row["step"] for row in rows(tmp_path)] == [1]
     state = torch.load(tmp_path / "last.pt", weights_only=True)
     assert state["step"] == 1
-    assert all(value.isfinite().all() for value in state["network"].values())
+    assert all(value.isfinite().all() for value in state["tuned"].values())
 
 
 def test_a_run_that_starts_anew_drops_the_rows_of_the_old_one(
@@ -237,24 +237,22 @@ def test_resume_refuses_another_configuration(pool: Path, whole: Path, tmp_path:
 def test_a_checkpoint_from_before_a_key_was_known_is_resumed(
     config: TrainConfig, whole: Path, tmp_path: Path
 ) -> None:
-    trainer = Trainer(config, tmp_path, torch.device("cpu"))
     state = torch.load(whole / "last.pt", weights_only=True)
     known = json.loads(state["config"])
     del known["tensorboard"]
-    torch.save({**state, "config": json.dumps(known)}, trainer.checkpoint_path)
-    trainer.resume()
-    assert trainer.step == config.steps
+    torch.save({**state, "config": json.dumps(known)}, tmp_path / "last.pt")
+    assert Trainer(config, tmp_path, torch.device("cpu"), resume=True).step == config.steps
 
 
 def test_resume_names_a_missing_or_broken_checkpoint(config: TrainConfig, tmp_path: Path) -> None:
-    trainer = Trainer(config, tmp_path, torch.device("cpu"))
     with pytest.raises(CheckpointError, match=r"last\.pt"):
-        trainer.resume()
+        Trainer(config, tmp_path, torch.device("cpu"), resume=True)
+    trainer = Trainer(config, tmp_path, torch.device("cpu"))
     trainer.save()
     data = trainer.checkpoint_path.read_bytes()
     trainer.checkpoint_path.write_bytes(data[: len(data) // 2])
     with pytest.raises(CheckpointError, match=r"last\.pt"):
-        trainer.resume()
+        Trainer(config, tmp_path, torch.device("cpu"), resume=True)
 
 
 def test_a_killed_rendering_leaves_no_half_shard(pool: Path, whole: Path, tmp_path: Path) -> None:
