@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.adaptation.loader_speed import loader_speed
     from repsam_ros.adaptation.pictures import SamplePictures
     from repsam_ros.errors import ConfigError
-    from repsam_ros.network.sam import backbone_spec
+    from repsam_ros.network.backbones import backbone_spec
     from repsam_ros.paths import atomic_path
 
     if min(args.runs, args.batches) < 1:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from repsam_ros.network.backbones import backbone_spec
 from repsam_ros.network.decoder_extension import DecoderExtension, run_transformer
 from repsam_ros.network.fusion import STEM_WIDTHS, DepthFusion, Pyramid, Stem, conv_block
 from repsam_ros.network.geometry import (
@@ -19,13 +20,7 @@ from repsam_ros.network.geometry import (
     prompt_relations,
 )
 from repsam_ros.network.heads import GeometricPrompt, MaskDetail, PromptHead
-from repsam_ros.network.sam import (
-    ImageEncoder,
-    backbone_spec,
-    build_mask_decoder,
-    build_prompt_encoder,
-    normalise,
-)
+from repsam_ros.network.sam import build_mask_decoder, build_prompt_encoder, normalise
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class NetworkConfig:
     """What a network is made of.
 
     Attributes:
-        backbone: Key of ``network.sam.BACKBONES``.
+        backbone: Key of ``network.backbones.backbones()``.
     """
 
     backbone: str = "vit_tiny"
@@ -48,8 +43,8 @@ class EncodedImage(NamedTuple):
         heatmap: (B, H/4, W/4) logits, prompt centres.
         foreground: (B, H/4, W/4) logits.
         geometry: For the prompts' relations.
-        early: (B, embed_dim, H/16, W/16), the encoder's features after its first block with
-            global attention.
+        early: (B, embed_dim, H/16, W/16), the encoder's features after the first block that
+            depth is added before, which has global attention in SAM.
     """
 
     embedding: Tensor
@@ -83,12 +78,10 @@ class RepSam(nn.Module):
         super().__init__()
         self.spec = backbone_spec(config.backbone)
         dim = self.spec.prompt_dim
-        self.image_encoder = ImageEncoder(self.spec)
+        self.image_encoder = self.spec.build_encoder()
         self.prompt_encoder = build_prompt_encoder(self.spec)
         self.mask_decoder = build_mask_decoder(self.spec)
-        self.fusion = DepthFusion(
-            FEATURE_COUNT, self.spec.embed_dim, self.spec.depth_dim, len(self.spec.global_blocks)
-        )
+        self.fusion = DepthFusion(FEATURE_COUNT, self.spec.additions.values(), self.spec.depth_dim)
         self.color_stem = Stem(3)
         self.mix2 = conv_block(STEM_WIDTHS[0], STEM_WIDTHS[0], 1)
         self.mix4 = conv_block(STEM_WIDTHS[1], STEM_WIDTHS[1], 1)
@@ -110,7 +103,10 @@ class RepSam(nn.Module):
         geometry = dense_geometry(depth_m, intrinsics)
         depth, depth_tokens, validity = self.fusion(geometry.features, geometry.valid)
         tokens = self.image_encoder.embed(pixels)
-        additions = dict(zip(self.spec.global_blocks, self.fusion.additions, strict=True))
+        first, *_ = self.spec.additions
+        kept = {first, *self.spec.neck_blocks}
+        additions = dict(zip(self.spec.additions, self.fusion.additions, strict=True))
+        streams: dict[int, Tensor] = {}
         for index, block in enumerate(self.image_encoder.blocks):
             if index in additions:
                 tokens = additions[index](tokens, depth_tokens, validity)
@@ -119,9 +115,9 @@ class RepSam(nn.Module):
                 tokens = checkpoint(block, tokens, use_reentrant=False)
             else:
                 tokens = block(tokens)
-            if index == self.spec.global_blocks[0]:
-                early = tokens.permute(0, 3, 1, 2)
-        embedding = self.image_encoder.neck(tokens.permute(0, 3, 1, 2))
+            if index in kept:
+                streams[index] = tokens.permute(0, 3, 1, 2)
+        embedding = self.image_encoder.neck(*(streams[index] for index in self.spec.neck_blocks))
         detail = self.color_stem(pixels)
         pyramid = Pyramid(
             self.mix2(detail.stride2 + depth.stride2),
@@ -129,7 +125,7 @@ class RepSam(nn.Module):
             self.mix8(detail.stride8 + depth.stride8),
         )
         heatmap, foreground = self.prompt_head(embedding, pyramid)
-        return EncodedImage(embedding, pyramid, heatmap, foreground, geometry, early)
+        return EncodedImage(embedding, pyramid, heatmap, foreground, geometry, streams[first])
 
     def decode(self, encoded: EncodedImage, image_index: Tensor, points_px: Tensor) -> DecodedMasks:
         """Masks of all prompts in one batch.

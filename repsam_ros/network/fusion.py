@@ -6,6 +6,7 @@ feature, since holes are a cue for glass.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -67,13 +68,17 @@ class GatedAddition(nn.Module):
 
 
 class DepthFusion(nn.Module):
-    """Depth tokens for the encoder's global-attention blocks."""
+    """Depth tokens, and their additions before some of the encoder's blocks.
 
-    def __init__(self, inputs: int, dim: int, depth_dim: int, additions: int) -> None:
+    Args:
+        dims: Width of the encoder's tokens at each addition.
+    """
+
+    def __init__(self, inputs: int, dims: Iterable[int], depth_dim: int) -> None:
         super().__init__()
         self.stem = Stem(inputs)
         self.tokens = conv_block(STEM_WIDTHS[2], depth_dim, 2)
-        self.additions = nn.ModuleList(GatedAddition(dim, depth_dim) for _ in range(additions))
+        self.additions = nn.ModuleList(GatedAddition(dim, depth_dim) for dim in dims)
 
     def forward(self, features: Tensor, valid: Tensor) -> tuple[Pyramid, Tensor, Tensor]:
         """Depth features (B, F, H, W) and validity (B, 1, H/2, W/2) to pyramid and tokens."""

@@ -6,8 +6,10 @@ that official checkpoints load; ``vit_tiny`` is the compact size that this proje
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, TwoWayTransformer
@@ -15,9 +17,12 @@ from segment_anything.modeling.image_encoder import Attention, get_rel_pos
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from repsam_ros.errors import ConfigError
+if TYPE_CHECKING:
+    from repsam_ros.network.backbones import Backbone
 
 PATCH_PX = 16
+# Beginnings of the names of SAM's own tensors.
+SAM_GROUPS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 # SAM's pixel statistics (ImageNet), RGB in 0..255.
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
@@ -25,7 +30,7 @@ PIXEL_STD = (58.395, 57.12, 57.375)
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Shape of one SAM.
+    """Shape of one SAM; a :class:`repsam_ros.network.backbones.Backbone`.
 
     Attributes:
         canvas_px: (height, width) of the image that the encoder sees.
@@ -51,6 +56,28 @@ class BackboneSpec:
     multimask_outputs: int
     depth_dim: int
 
+    official_groups: ClassVar[tuple[str, ...]] = SAM_GROUPS
+    package: ClassVar[str] = "segment-anything"
+    checkpoint: ClassVar[str] = "models/manifest.yaml"
+
+    @property
+    def additions(self) -> Mapping[int, int]:
+        """Before the blocks with global attention."""
+        return dict.fromkeys(self.global_blocks, self.embed_dim)
+
+    @property
+    def neck_blocks(self) -> tuple[int, ...]:
+        """The last one."""
+        return (self.depth - 1,)
+
+    def build_encoder(self) -> ImageEncoder:
+        """SAM's image encoder with fresh weights."""
+        return ImageEncoder(self)
+
+    def from_official(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The names are SAM's own."""
+        return dict(state)
+
 
 def _official(embed_dim: int, depth: int, heads: int, blocks: tuple[int, ...]) -> BackboneSpec:
     return BackboneSpec((1024, 1024), embed_dim, depth, heads, blocks, 14, True, 256, 2048, 3, 64)
@@ -63,17 +90,6 @@ BACKBONES: dict[str, BackboneSpec] = {
     "vit_l": _official(1024, 24, 16, (5, 11, 17, 23)),
     "vit_h": _official(1280, 32, 16, (7, 15, 23, 31)),
 }
-
-
-def backbone_spec(name: str) -> BackboneSpec:
-    """The spec of a backbone.
-
-    Raises:
-        ConfigError: No backbone of that name; the message lists what exists.
-    """
-    if name not in BACKBONES:
-        raise ConfigError(f"unknown backbone {name!r}; there are {', '.join(BACKBONES)}")
-    return BACKBONES[name]
 
 
 class FusedAttention(Attention):  # type: ignore[misc]
@@ -132,7 +148,7 @@ class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
         return tokens + positions
 
 
-def build_prompt_encoder(spec: BackboneSpec) -> PromptEncoder:
+def build_prompt_encoder(spec: Backbone) -> PromptEncoder:
     """SAM's prompt encoder for the spec's canvas."""
     height, width = spec.canvas_px
     return PromptEncoder(
@@ -143,7 +159,7 @@ def build_prompt_encoder(spec: BackboneSpec) -> PromptEncoder:
     )
 
 
-def build_mask_decoder(spec: BackboneSpec) -> MaskDecoder:
+def build_mask_decoder(spec: Backbone) -> MaskDecoder:
     """SAM's mask decoder."""
     transformer = TwoWayTransformer(
         depth=2, embedding_dim=spec.prompt_dim, mlp_dim=spec.decoder_mlp, num_heads=8

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.network.backbones import backbone_spec
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.network.geometry import dense_geometry, prompt_relations
-from repsam_ros.network.sam import BackboneSpec, FusedAttention, ImageEncoder, backbone_spec
+from repsam_ros.network.sam import BackboneSpec, FusedAttention, ImageEncoder
 
 K = torch.tensor([[300.0, 300.0, 159.5, 119.5]])
 
