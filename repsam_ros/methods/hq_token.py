@@ -98,7 +98,8 @@ class HqToken(Method):
 
     def _add(self, network: RepSam, training: Training) -> list[nn.Parameter]:
         spec = network.spec
-        token = HighQualityToken(spec.prompt_dim, spec.embed_dim)
+        early_dim = next(iter(spec.additions.values()))
+        token = HighQualityToken(spec.prompt_dim, early_dim)
         token.to(next(network.parameters()).device)
         network.decoder_extension = token
         return list(token.parameters())

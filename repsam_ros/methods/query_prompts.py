@@ -13,6 +13,8 @@ Different here:
 - SAM's point token and the geometric prompt stay. Shares that start at zero let the decoder attend
   to the generated tokens (``network.decoder_extension``): a token in the common softmax would take
   attention from the others at once. The paper's prompts replace SAM's from the start.
+- A layer norm keeps tokens at the size of SAM's own; without it they grew without limit and the
+  loss fell in jumps.
 """
 
 from __future__ import annotations
@@ -66,6 +68,7 @@ class PromptGenerator(DecoderExtension):
             nn.ReLU(),
             nn.Linear(width, config.tokens * dim * 2),
         )
+        self.norm = nn.LayerNorm(dim)
         self.gates = nn.Parameter(torch.zeros(layers * 2))
 
     def tokens(
@@ -78,7 +81,8 @@ class PromptGenerator(DecoderExtension):
         )
         generated: Tensor = self.generator(self.surroundings(sampled))
         phase, plain = generated.reshape(len(points_px), self._count, -1).chunk(2, -1)
-        return torch.sin(phase) + plain
+        tokens: Tensor = self.norm(torch.sin(phase) + plain)
+        return tokens
 
     def _window(self, points_px: Tensor) -> Tensor:
         """Where features are sampled, (N, samples, samples, 2), as ``grid_sample`` counts."""

@@ -220,6 +220,22 @@ def test_full_finetuning_trains_every_parameter_that_can_learn() -> None:
         ("repsam", {"ranks": [3, 0, 5]}, 8 * 192),
         ("sam_adapter", {"reduction": 8}, 132 + 3 * 16 * 16 * 4 + 4 + 3 * 20 + 32 * 5),
         ("dual_stream", {"width": 8}, 3 * (33 * 8 + 17 * 8 + 17 * 32)),
+        # Features, convolution, three linear layers (of 4 x 4 x 8 inputs), norm, shares.
+        (
+            "query_prompts",
+            {"tokens": 2, "width": 8},
+            17 * 8 + 73 * 8 + 129 * 8 + 9 * 8 + 9 * 2 * 16 * 2 + 2 * 16 + 2 * 2,
+        ),
+        # Token, MLP, early features, embedding, mask features; norms have two vectors.
+        (
+            "hq_token",
+            {},
+            16
+            + (2 * 17 * 16 + 17 * 2)
+            + (32 * 16 * 4 + 16 * 3 + 16 * 2 * 4 + 2)
+            + (16 * 4 * 4 + 4 * 3 + 4 * 2 * 4 + 2)
+            + (19 * 4 + 4 * 2 + 37 * 2),
+        ),
     ],
 )
 def test_counts_are_those_that_formulas_give(
