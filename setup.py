@@ -21,6 +21,8 @@ EXR = ["OpenEXR>=3.3"]
 PHOTOREALISTIC = [*SIMULATION, "mitsuba>=3.9", "pyoidn>=2.5"]
 # Low-rank adapters of every kind; it brings transformers and accelerate.
 ADAPTATION = [*TORCH, "peft>=0.21"]
+# The encoders of MobileSAM and of SAM 2.
+BACKBONES = [*TORCH, "timm>=1.0", "transformers>=4.56"]
 # Scenes made on several machines.
 CLUSTER = [*SIMULATION, "dask[distributed]>=2024.1"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
@@ -96,11 +98,22 @@ setup(
         "photorealistic": PHOTOREALISTIC,
         "cluster": CLUSTER,
         "adaptation": ADAPTATION,
+        "backbones": BACKBONES,
         "train": [*TORCH, *SIMULATION],
         "ros": ROS,
         "test": TEST,
         "dev": DEV,
-        "all": [*TORCH, *EVALUATION, *EXR, *PHOTOREALISTIC, *CLUSTER, *ADAPTATION, *ROS, *DEV],
+        "all": [
+            *TORCH,
+            *EVALUATION,
+            *EXR,
+            *PHOTOREALISTIC,
+            *CLUSTER,
+            *ADAPTATION,
+            *BACKBONES,
+            *ROS,
+            *DEV,
+        ],
     },
     entry_points={
         "console_scripts": [

@@ -47,6 +47,8 @@ HOME_OF = {
     "segment_anything": ("network",),
     "tensorrt": ("backends.tensorrt", "export"),
     "tensorrt_rtx": ("backends.tensorrt", "export"),
+    "timm": ("network.backbones.mobile_sam",),
+    "transformers": ("network.backbones.sam2",),
     "trimesh": ("simulation.meshes",),
 }
 

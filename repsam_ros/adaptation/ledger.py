@@ -17,7 +17,7 @@ from repsam_ros.config import load_config
 from repsam_ros.methods import Training, method_options, open_method
 from repsam_ros.network.adapters import MODULES, rank_costs
 from repsam_ros.network.build import NetworkConfig, build_network
-from repsam_ros.network.weights import SAM_GROUPS
+from repsam_ros.network.sam import SAM_GROUPS
 from repsam_ros.paths import share_dir
 
 

@@ -56,7 +56,7 @@ def tuned_tensors(network: RepSam, base_groups: tuple[str, ...] = ("",)) -> dict
 
     Args:
         base_groups: Beginnings of the names that the base's file holds; an official checkpoint
-            holds ``network.weights.SAM_GROUPS`` only.
+            holds its backbone's ``official_groups`` only.
     """
     trained = {name for name, value in network.named_parameters() if value.requires_grad}
     for name, module in network.named_modules():

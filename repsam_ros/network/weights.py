@@ -20,9 +20,6 @@ from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import atomic_path, share_dir
 
-# Parameter groups that official SAM checkpoints hold; the rest starts fresh.
-SAM_GROUPS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
-
 
 @dataclass(frozen=True)
 class ModelFile:
@@ -118,6 +115,8 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except Exception as error:  # torch.load raises whatever its readers raise
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise CheckpointError(f"{path}: not a readable checkpoint: {first}") from error
+    if isinstance(state, dict) and state.keys() == {"model"}:  # SAM 2 and EfficientSAM
+        state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(v, Tensor) for v in state.values()):
         raise CheckpointError(f"{path}: expected a flat dictionary of tensors")
     return state, {}
@@ -152,14 +151,22 @@ def _assign(
 
 
 def load_weights(network: RepSam, name_or_path: str) -> ModelFile:
-    """Loads weights into a network; official SAM checkpoints fill the parts that SAM has.
+    """Loads weights into a network; official checkpoints fill the backbone's ``official_groups``.
 
     Raises:
         CheckpointError: Missing, corrupt, wrong hash, or names and shapes do not fit.
     """
     model = find_model(name_or_path)
     state, metadata = _read(model.path)
-    groups = ("",) if "network" in metadata else SAM_GROUPS
+    groups: tuple[str, ...] = ("",)
+    if "network" not in metadata:
+        groups = network.spec.official_groups
+        try:
+            state = network.spec.from_official(state)
+        except KeyError as error:
+            raise CheckpointError(
+                f"{model.path} lacks {error}: not the official checkpoint of this backbone"
+            ) from error
     _assign(network, state, model.path, groups)
     return replace(model, groups=groups)
 

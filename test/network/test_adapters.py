@@ -28,7 +28,7 @@ from repsam_ros.network.adapters import (
     rank_costs,
 )
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.network.weights import SAM_GROUPS
+from repsam_ros.network.sam import SAM_GROUPS
 
 # Twelve blocks, so that "blocks.1" and "blocks.10" both exist; window and global attention.
 WINDOWED = sam.BackboneSpec((64, 96), 16, 12, 2, (2, 11), 3, True, 16, 32, 0, 16)

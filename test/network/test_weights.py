@@ -10,9 +10,8 @@ import torch
 from repsam_ros.config import read_yaml
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.network.sam import BACKBONES
+from repsam_ros.network.sam import BACKBONES, SAM_GROUPS
 from repsam_ros.network.weights import (
-    SAM_GROUPS,
     file_sha256,
     find_model,
     load_network,

@@ -59,7 +59,11 @@ class _Encoder:
     def __init__(self, network: RepSam, config: CkaConfig, clock: _Clock, stack: ExitStack) -> None:
         self._network, self._config, self._clock = network, config, clock
         self._device = next(network.parameters()).device
-        self._recorder = stack.enter_context(BlockRecorder(network.image_encoder.blocks))
+        height, width = network.spec.canvas_px
+        recorder = BlockRecorder(
+            network.image_encoder.blocks, (height // PATCH_PX, width // PATCH_PX)
+        )
+        self._recorder = stack.enter_context(recorder)
 
     def rows(self, pictures: Views, number: int) -> Rows:
         """Rows of the pictures of scene ``number``; the same tokens of each."""

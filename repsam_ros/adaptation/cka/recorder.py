@@ -14,12 +14,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from repsam_ros.errors import ConfigError
 
 
 class Rows(NamedTuple):
     """Features of B pictures after each of L blocks, float64.
+
+    C is the width of the widest block. Zeros follow the features of narrower ones, which change
+    no inner product, and so neither CKA nor the alignment of covariances.
 
     Attributes:
         image_mean: (L, B, C) mean over the tokens of a picture.
@@ -48,10 +52,13 @@ class BlockRecorder:
 
     Args:
         blocks: Each returns (B, H, W, C).
+        grid: Rows and columns of tokens that every block is recorded at: the means of finer
+            tokens, coarser ones repeated.
     """
 
-    def __init__(self, blocks: Iterable[nn.Module]) -> None:
+    def __init__(self, blocks: Iterable[nn.Module], grid: tuple[int, int]) -> None:
         self._blocks = list(blocks)
+        self._grid = grid
         self._hooks = ExitStack()
         self._means: list[Tensor] = []
         self._tokens: list[Tensor] = []
@@ -93,13 +100,21 @@ class BlockRecorder:
                 forward()
         finally:
             self._inner = None
-        return Rows(torch.stack(self._means), torch.stack(self._tokens))
+        return Rows(_stack(self._means), _stack(self._tokens))
 
     def _keep(self, block: nn.Module, inputs: Any, stream: Tensor) -> None:
         if self._inner is None:
             return
+        if stream.shape[1:3] != self._grid:
+            resized = F.adaptive_avg_pool2d(stream.permute(0, 3, 1, 2), self._grid)
+            stream = resized.permute(0, 2, 3, 1)
         pictures = list(zip(stream, self._inner, self._chosen, strict=True))
         means = [one[:h, :w].mean((0, 1), dtype=torch.float64) for one, (h, w), _ in pictures]
         tokens = [one[at[:, 0], at[:, 1]].double() for one, _, at in pictures]
         self._means.append(torch.stack(means))
         self._tokens.append(torch.stack(tokens))
+
+
+def _stack(blocks: list[Tensor]) -> Tensor:
+    width = max(block.shape[-1] for block in blocks)
+    return torch.stack([F.pad(block, (0, width - block.shape[-1])) for block in blocks])

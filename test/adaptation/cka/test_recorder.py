@@ -11,6 +11,8 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.network.sam import normalise
 
+GRID = (15, 20)
+
 
 @pytest.fixture(scope="module")
 def network() -> RepSam:
@@ -32,7 +34,7 @@ def test_rows_are_those_of_the_residual_stream(network: RepSam) -> None:
     chosen = [random_tokens((0, k), (15, 20), 5) for k in range(2)]
     inner = [(15, 20), (9, 20)]
     blocks = network.image_encoder.blocks
-    with BlockRecorder(blocks) as recorder:
+    with BlockRecorder(blocks, GRID) as recorder:
         rows = recorder.record(lambda: network.encode(color, depth_m, intrinsics), inner, chosen)
     assert rows.image_mean.shape == (8, 2, 192) and rows.tokens.shape == (8, 2, 5, 192)
     assert rows.image_mean.dtype == rows.tokens.dtype == torch.float64
@@ -57,7 +59,7 @@ def test_padding_changes_no_row_but_through_attention() -> None:
     padded[:, 3:] = 1e6
     padded[:, :, 5:] = -1e6
     chosen = [random_tokens((3,), (3, 5), 15)]
-    with BlockRecorder(blocks) as recorder:
+    with BlockRecorder(blocks, (6, 8)) as recorder:
         first, second = (
             recorder.record(lambda x=x: blocks(x), [(3, 5)], chosen)  # type: ignore[misc]
             for x in (picture, padded)
@@ -68,7 +70,7 @@ def test_padding_changes_no_row_but_through_attention() -> None:
 
 def test_hooks_are_gone_afterwards(network: RepSam) -> None:
     before = hooks(network)
-    with BlockRecorder(network.image_encoder.blocks):
+    with BlockRecorder(network.image_encoder.blocks, GRID):
         assert hooks(network) == before + 8
     assert hooks(network) == before
 
@@ -78,8 +80,8 @@ def test_hooks_are_gone_after_an_error_in_the_network(network: RepSam) -> None:
     color, depth_m, intrinsics = inputs(1)
     chosen = [random_tokens((0,), (15, 20), 2)]
     with (
-        pytest.raises(IndexError),
-        BlockRecorder(network.image_encoder.blocks) as recorder,
+        pytest.raises(RuntimeError, match="Sizes of tensors must match"),
+        BlockRecorder(network.image_encoder.blocks, GRID) as recorder,
     ):
         recorder.record(
             lambda: network.encode(color[:, :, :100], depth_m, intrinsics), [(15, 20)], chosen
@@ -93,14 +95,17 @@ def test_hooks_are_gone_when_a_block_takes_none() -> None:
             raise RuntimeError("no hooks here")
 
     first = nn.Identity()
-    with pytest.raises(RuntimeError, match="no hooks here"), BlockRecorder([first, Unhookable()]):
+    with (
+        pytest.raises(RuntimeError, match="no hooks here"),
+        BlockRecorder([first, Unhookable()], GRID),
+    ):
         pass
     assert not first._forward_hooks
 
 
 def test_recorded_blocks_run_as_usual_in_between(network: RepSam) -> None:
     color, depth_m, intrinsics = inputs(1)
-    with torch.inference_mode(), BlockRecorder(network.image_encoder.blocks):
+    with torch.inference_mode(), BlockRecorder(network.image_encoder.blocks, GRID):
         watched = network.encode(color, depth_m, intrinsics).embedding
     with torch.inference_mode():
         plain = network.encode(color, depth_m, intrinsics).embedding
@@ -115,3 +120,20 @@ def test_tokens_are_different_seeded_and_inside() -> None:
     assert int(first[:, 0].max()) == 3 and int(first[:, 1].max()) == 4
     with pytest.raises(ConfigError, match="21 asked for, a picture has 20"):
         random_tokens((1,), (4, 5), 21)
+
+
+def test_blocks_of_other_widths_and_resolutions_are_brought_together() -> None:
+    fine = torch.randn(1, 4, 8, 3, generator=torch.Generator().manual_seed(4))
+    coarse = torch.randn(1, 1, 2, 5, generator=torch.Generator().manual_seed(5))
+    blocks = [nn.Identity(), nn.Identity()]
+    at = torch.tensor([[0, 1], [1, 3]])
+    with BlockRecorder(blocks, (2, 4)) as recorder:
+        rows = recorder.record(lambda: (blocks[0](fine), blocks[1](coarse)), [(2, 4)], [at])
+    assert rows.tokens.shape == (2, 1, 2, 5)
+    wanted = torch.stack([fine[0, 0:2, 2:4].mean((0, 1)), fine[0, 2:4, 6:8].mean((0, 1))])
+    torch.testing.assert_close(rows.tokens[0, 0, :, :3], wanted.double(), atol=1e-6, rtol=0)
+    assert torch.all(rows.tokens[0, :, :, 3:] == 0)
+    assert torch.equal(rows.tokens[1, 0], coarse[0, 0].double())
+    torch.testing.assert_close(
+        rows.image_mean[0, 0, :3], fine.double().mean((0, 1, 2)), atol=1e-6, rtol=0
+    )
