@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.adaptation.ablation.mechanism import Mechanism
-from repsam_ros.adaptation.ablation.results import INPUTS, RunResult
+from repsam_ros.adaptation.ablation.results import BLOCK_PREFIX, INPUTS, RunResult
 from repsam_ros.adaptation.ablation.score_matrices import RANDOM
 from repsam_ros.adaptation.ablation.secondary import ArmScore
 from repsam_ros.adaptation.ablation.verdict import Verdict
@@ -35,7 +35,10 @@ def draw_plots(
 
 
 def _difference_charts(verdict: Verdict) -> list[Image]:
-    """Difference to uniform of each arm on each data set, a bar for each budget and input."""
+    """Difference to uniform of each arm on each data set, a bar for each budget and input.
+
+    Arms that adapt one block alone belong to the mechanism.
+    """
     metric = verdict.settings.metric
     charts = []
     for dataset in sorted({row.dataset for row in verdict.arms}):
@@ -43,6 +46,7 @@ def _difference_charts(verdict: Verdict) -> list[Image]:
             row
             for row in verdict.arms
             if row.over_uniform and row.dataset == dataset and row.metric == metric
+            if not row.arm.startswith(BLOCK_PREFIX)
         ]
         for arms in _chunks(sorted({row.arm for row in rows}), _ARMS):
             charts.append(_difference_chart(f"{TITLES[metric]} on {dataset}", rows, arms))
@@ -63,17 +67,19 @@ def _difference_chart(title: str, rows: Sequence[ArmScore], arms: list[str]) -> 
 
 
 def _rank_charts(results: Sequence[RunResult], verdict: Verdict) -> list[Image]:
-    """Ranks of the arms at the primary budget, means over seeds."""
+    """Ranks of the blocks at the primary budget, means over seeds and the layers of a block."""
     settings = verdict.settings
     runs = [
         run
         for run in results
         if (run.mean_rank, run.fusion) == (settings.mean_rank, settings.fusion)
+        if run.ranks and not run.arm.startswith(BLOCK_PREFIX)
     ]
-    ranks = {
-        arm: np.mean([run.ranks for run in runs if run.arm == arm], axis=0).tolist()
-        for arm in sorted({run.arm for run in runs}, key=lambda arm: (arm.startswith(RANDOM), arm))
-    }
+    blocks = min((len(run.ranks) for run in runs), default=0)
+    ranks: dict[str, list[float]] = {}
+    for arm in sorted({run.arm for run in runs}, key=lambda arm: (arm.startswith(RANDOM), arm)):
+        layers = np.mean([run.ranks for run in runs if run.arm == arm], axis=0)
+        ranks[arm] = layers.reshape(blocks, -1).mean(axis=1).tolist()
     title = f"Ranks at mean rank {settings.mean_rank}"
     return [
         draw_chart(title, "rank", {arm: ranks[arm] for arm in arms}, bars=True)

@@ -31,8 +31,8 @@ def write_report(
     verdict: Verdict,
     mechanism: Mechanism | None,
     about: Mapping[str, Any],
-) -> None:
-    """Writes the report into ``out``.
+) -> dict[str, Any]:
+    """Writes the report into ``out``; returns the content of ``ablation.json``.
 
     Args:
         results: The runs that ``verdict`` was made from.
@@ -51,6 +51,7 @@ def write_report(
     for name, text in texts.items():
         with atomic_path(out / name) as temporary:
             temporary.write_text(f"{text}\n", encoding="utf-8")
+    return content
 
 
 def report_content(

@@ -14,6 +14,8 @@ from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.paths import atomic_path
 
+# Arms in which one block alone is adapted start so; its number follows.
+BLOCK_PREFIX = "block_"
 INPUTS = {True: "RGB-D", False: "RGB"}
 
 
@@ -58,7 +60,8 @@ class RunResult:
         arm: How ranks were chosen: ``uniform``, ``cka``, ``random_0`` ...
         mean_rank: Budget, as the rank that ``uniform`` gives every block.
         fusion: RGB-D where true, RGB where false.
-        ranks: One a block.
+        ranks: One a block, or one a layer with the layers of a block together; empty without
+            adapters.
         adapter_params: Trainable parameters of the adapters alone.
         trainable_params: All trainable parameters.
         steps: Optimiser steps.

@@ -229,7 +229,7 @@ def _word(comparisons: tuple[Comparison, ...], settings: VerdictSettings) -> tup
     if within:
         return "falsified", margin
     least = 2 / 2 ** min(len(e.seeds) for _, e in effects)
-    few = f"; so few seeds cannot go below p = {least:g}" if least >= settings.alpha else ""
+    few = f" (so few seeds cannot go below p = {least:g})" if least >= settings.alpha else ""
     return "inconclusive", f"neither better than both nor shown to be {margin}{few}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from repsam_ros.adaptation.ablation.mechanism import check_mechanism
+from repsam_ros.adaptation.ablation.plots import draw_plots
 from repsam_ros.adaptation.ablation.report import write_report
 from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.verdict import VerdictSettings, judge
@@ -140,3 +142,22 @@ def test_an_experiment_that_barely_began_says_so(tmp_path: Path, make_runs: Make
     markdown = (tmp_path / "ablation.md").read_text()
     assert "nothing is judged" in markdown and "Incomplete" not in markdown
     assert "## Primary comparisons" not in markdown
+
+
+def test_charts_of_ranks_hold_what_compares(make_runs: MakeRuns) -> None:
+    pair = make_runs({"uniform": 0, "cka": 1}, seeds=2)
+    eva = [
+        replace(run, ranks=(8, 6, 1, 3, 0, 2 * run.seed)) for run in make_runs({"eva": 2}, seeds=2)
+    ]
+    others = [replace(run, ranks=()) for run in make_runs({"none": 0}, seeds=2)]
+    others += make_runs({"block_1": 1}, seeds=2)
+    every = pair + eva + others
+    verdict = judge(every, SETTINGS)
+    drawn = draw_plots(every, verdict, None)
+    # Two layers a block; those of the last one have 0 and twice the seed.
+    folded = [replace(run, ranks=(7, 2, run.seed)) for run in eva]
+    assert np.array_equal(drawn["ranks"], draw_plots(pair + folded, verdict, None)["ranks"])
+    without = judge([run for run in every if run.arm != "block_1"], SETTINGS)
+    expected = draw_plots(every, without, None)["differences"]
+    assert np.array_equal(drawn["differences"], expected)
+    assert "ranks" not in draw_plots([run for run in others if run.arm == "none"], verdict, None)

@@ -137,7 +137,7 @@ def test_intervals_cover_the_truth(
     shape: tuple[int, int], spreads: tuple[float, float, float]
 ) -> None:
     # Cautious by design, so only the lower bound of what chance leaves.
-    repetitions = 300
+    repetitions = 200
     hits = 0
     for repetition in range(repetitions):
         data = crossed_data(np.random.default_rng(repetition), shape, *spreads)
@@ -156,7 +156,7 @@ def test_few_seeds_are_no_obstacle_where_scenes_vary() -> None:
 
 def test_nested_draws_would_cover_too_little() -> None:
     # 10 seeds whose runs share the effects of 30 scenes, drawn as if scenes were nested in seeds.
-    repetitions, hits, nested_hits = 200, 0, 0
+    repetitions, hits, nested_hits = 150, 0, 0
     seeds = np.repeat(np.arange(10), 30)
     for repetition in range(repetitions):
         data = crossed_data(np.random.default_rng(repetition), (10, 30), 0.3, 3.0, 3.0)
