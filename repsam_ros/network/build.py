@@ -43,8 +43,8 @@ class EncodedImage(NamedTuple):
         heatmap: (B, H/4, W/4) logits, prompt centres.
         foreground: (B, H/4, W/4) logits.
         geometry: For the prompts' relations.
-        early: (B, embed_dim, H/16, W/16), the encoder's features after the first block that
-            depth is added before, which has global attention in SAM.
+        early: (B, C, H/16, W/16), the encoder's features after the first block that depth is
+            added before, which has global attention in SAM.
     """
 
     embedding: Tensor
