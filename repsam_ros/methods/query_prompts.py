@@ -32,6 +32,9 @@ from repsam_ros.network.decoder_extension import DecoderExtension
 
 # Samples along each side of the window; 14 in the paper, of proposals.
 _SAMPLES = 7
+# An optimiser moves a gate by about the learning rate a step: without a gain, gates would open too
+# late for the generator to learn much in a short training.
+_GATE_GAIN = 10
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class PromptGenerator(DecoderExtension):
 
     def shares(self) -> Tensor:
         """See :func:`run_transformer`; between -1 and 1."""
-        return torch.tanh(self.gates).reshape(-1, 2)
+        return torch.tanh(_GATE_GAIN * self.gates).reshape(-1, 2)
 
 
 class QueryPrompts(Method):
