@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Iterable
 from typing import NamedTuple, cast
 
@@ -73,6 +74,11 @@ def fit(
 
 def trained_base() -> RepSam:
     """A network whose decoder has learned the masks of the scene's objects."""
+    return copy.deepcopy(_trained())
+
+
+@functools.cache
+def _trained() -> RepSam:
     torch.manual_seed(0)
     network = build_network(NetworkConfig("small")).requires_grad_(False)
     parts = [network.mask_decoder, network.mask_detail, network.prompt_encoder]
