@@ -1,7 +1,7 @@
 """Depth fusion: a convolutional stem and zero-initialised gated additions to the RGB tokens.
 
-With all weights at their initial zeros the network is SAM exactly; validity of depth is a
-feature, since holes are a cue for glass.
+With all weights at their initial zeros the network does not see depth at all; validity of depth is
+a feature, since holes are a cue for glass.
 """
 
 from __future__ import annotations
@@ -77,12 +77,16 @@ class DepthFusion(nn.Module):
     def __init__(self, inputs: int, dims: Iterable[int], depth_dim: int) -> None:
         super().__init__()
         self.stem = Stem(inputs)
+        self.gains = nn.ParameterList(
+            nn.Parameter(torch.zeros(width, 1, 1)) for width in STEM_WIDTHS
+        )
         self.tokens = conv_block(STEM_WIDTHS[2], depth_dim, 2)
         self.additions = nn.ModuleList(GatedAddition(dim, depth_dim) for dim in dims)
 
     def forward(self, features: Tensor, valid: Tensor) -> tuple[Pyramid, Tensor, Tensor]:
         """Depth features (B, F, H, W) and validity (B, 1, H/2, W/2) to pyramid and tokens."""
-        pyramid = self.stem(features)
-        tokens = self.tokens(pyramid.stride8).permute(0, 2, 3, 1)
+        stem = self.stem(features)
+        pyramid = Pyramid(*(gain * level for gain, level in zip(self.gains, stem, strict=True)))
+        tokens = self.tokens(stem.stride8).permute(0, 2, 3, 1)
         validity = F.avg_pool2d(valid, 8).permute(0, 2, 3, 1)
         return pyramid, tokens, validity

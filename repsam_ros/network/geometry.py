@@ -136,6 +136,8 @@ def _rays(intrinsics: Tensor, height: int, width: int) -> Tensor:
 
 
 RELATION_COUNT = 11
+# The first ones are the position in the image; all others come from depth and are 0 without it.
+POSITION_COUNT = 2
 
 
 def prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from repsam_ros.network.fusion import STEM_WIDTHS, Pyramid, conv_block
-from repsam_ros.network.geometry import RELATION_COUNT
+from repsam_ros.network.geometry import POSITION_COUNT, RELATION_COUNT
 
 
 class PromptHead(nn.Module):
@@ -44,7 +44,7 @@ class GeometricPrompt(nn.Module):
     def __init__(self, embedding_dim: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(RELATION_COUNT, 32, 2, 2),
+            _relations_conv(32, 2, 2),
             LayerNorm2d(32),
             nn.GELU(),
             nn.Conv2d(32, 64, 2, 2),
@@ -74,11 +74,11 @@ class MaskDetail(nn.Module):
         self.skip8 = _zero_conv(eight, low)
         self.skip4 = _zero_conv(four, high)
         self.relations4 = nn.Sequential(
-            nn.Conv2d(RELATION_COUNT, high, 3, 1, 1), nn.ReLU(), _zero_conv(high, high)
+            _relations_conv(high, 3, 1, 1), nn.ReLU(), _zero_conv(high, high)
         )
         self.up2 = nn.Conv2d(high, fine, 1)
         self.skip2 = nn.Conv2d(two, fine, 1)
-        self.relations2 = nn.Conv2d(RELATION_COUNT, fine, 3, 1, 1)
+        self.relations2 = _relations_conv(fine, 3, 1, 1)
         self.mix2 = nn.Conv2d(fine, fine, 3, 1, 1)
         self.hyper = MLP(embedding_dim, embedding_dim, fine, 3)
         nn.init.zeros_(self.hyper.layers[-1].weight)
@@ -100,6 +100,14 @@ class MaskDetail(nn.Module):
         x = x + F.relu(self.mix2(x))
         detail = torch.einsum("nc,nchw->nhw", self.hyper(token), x)
         return _double(mask[:, None])[:, 0] + detail
+
+
+def _relations_conv(outputs: int, kernel: int, stride: int, padding: int = 0) -> nn.Conv2d:
+    """Reads relations; what comes from depth says nothing until it has been trained with depth."""
+    layer = nn.Conv2d(RELATION_COUNT, outputs, kernel, stride, padding)
+    with torch.no_grad():
+        layer.weight[:, POSITION_COUNT:] = 0
+    return layer
 
 
 def _zero_conv(inputs: int, outputs: int) -> nn.Conv2d:

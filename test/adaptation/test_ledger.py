@@ -59,7 +59,12 @@ def test_adapters_cost_what_the_allocation_says() -> None:
 
 def test_all_of_the_network_is_sams_or_added() -> None:
     ledger = count_parameters("vit_tiny", "full_finetuning", {})
-    assert ledger.total_params + sum(ledger.added_params.values()) == ledger.trainable_total
+    # Embeddings of boxes, masks and negative points, which no prompt here uses.
+    prompts = build_network(NetworkConfig("vit_tiny")).prompt_encoder
+    idle = sum(p.numel() for p in prompts.mask_downscaling.parameters())
+    idle += sum(prompts.point_embeddings[k].weight.numel() for k in (0, 2, 3))
+    total = ledger.total_params + sum(ledger.added_params.values())
+    assert total == ledger.trainable_total + idle
     assert f"{ledger.trainable_total:,}" in text_table(ledger)
 
 

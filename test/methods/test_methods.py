@@ -54,7 +54,10 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def base() -> RepSam:
     torch.manual_seed(0)
-    return build_network(NetworkConfig("small"))
+    network = build_network(NetworkConfig("small"))
+    # A base has been trained: what is zero in a fresh network lets no gradient through.
+    torch.nn.init.normal_(network.mask_detail.hyper.layers[-1].weight, std=0.02)
+    return network
 
 
 def opened(name: str, **options: Any) -> Method:

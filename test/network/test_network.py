@@ -69,6 +69,27 @@ def test_at_step_zero_depth_changes_no_embedding(network: RepSam) -> None:
     assert torch.equal(first, second)
 
 
+def test_a_network_that_has_not_been_trained_with_depth_does_not_see_it() -> None:
+    """However its other parts were trained, such as those that start at zero."""
+    torch.manual_seed(1)
+    network = build_network(NetworkConfig())
+    with torch.no_grad():
+        for name, value in network.named_parameters():
+            if not value.any() and not name.startswith("fusion."):
+                value.normal_(std=0.02)
+    color, depth_m = picture(0)
+    points, index = torch.tensor([[60.0, 80.0]]), torch.zeros(1, dtype=torch.int64)
+    camera = torch.tensor([[300.0, 300.0, 159.5, 119.5]])
+    found = []
+    for depth in (depth_m, torch.zeros_like(depth_m)):
+        encoded = network.encode(color, depth, camera)
+        found.append((encoded.heatmap, encoded.foreground, network.decode(encoded, index, points)))
+    (heat, ground, masks), (blind_heat, blind_ground, blind_masks) = found
+    assert torch.equal(heat, blind_heat) and torch.equal(ground, blind_ground)
+    assert torch.equal(masks.logits, blind_masks.logits) and masks.logits.any()
+    assert torch.equal(masks.predicted_iou, blind_masks.predicted_iou)
+
+
 def test_at_step_zero_the_mask_is_sams(network: RepSam) -> None:
     color, depth = picture(0)
     points = torch.tensor([[100.0, 90.0], [200.0, 50.0]])
