@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from repsam_ros.adaptation.ledger import count_parameters
 from repsam_ros.methods import Training, open_method
 from repsam_ros.methods.query_prompts import PromptGenerator
 from repsam_ros.network import sam
@@ -107,6 +108,15 @@ def test_an_extension_learns_what_training_without_it_does_not(name: str) -> Non
         trained = [p for group in groups.values() for p in group]
         losses.append(fit(network, trained, encoded, target, 120))
     assert losses[1] < losses[0] / 2
+
+
+@BOTH
+def test_the_ledger_counts_the_extension(name: str) -> None:
+    network = build_network(NetworkConfig())
+    groups = open_method(name).prepare(network, Training())
+    counted = {group: sum(p.numel() for p in added) for group, added in groups.items()}
+    assert count_parameters("vit_tiny", name, {}).groups == counted
+    assert all(p.device.type == "cpu" for p in network.parameters())
 
 
 @BOTH
