@@ -32,7 +32,7 @@ class Ledger:
             632 M of ViT-H are.
         total_params: SAM: encoder, prompt encoder and mask decoder.
         added_params: What this project adds to SAM, by module; adapters are not among them.
-        rank_cost: Of one LoRA rank in one block, by adapted layers.
+        rank_cost: Of one LoRA rank in the widest block, by adapted layers.
         groups: Trainable parameters by the method's groups.
         trainable_total: Their sum.
         reduction: ``encoder_params_without_positions / trainable_total``; None if nothing trains.

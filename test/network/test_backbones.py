@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from repsam_ros.adaptation.cka.recorder import BlockRecorder, random_tokens
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
-from repsam_ros.methods import Training, open_method
+from repsam_ros.methods import Training, method_names, open_method
 from repsam_ros.network.adapters import (
     MODULES,
     VARIANTS,
@@ -69,6 +69,14 @@ def encode(network: RepSam, depth_m: float = 0.9) -> EncodedImage:
     color = torch.rand((1, 3, *CANVAS_PX), generator=draw) * 255
     depth = depth_m * torch.rand((1, *CANVAS_PX), generator=draw)
     return network.encode(color, depth, torch.tensor([[96.0, 96.0, 48.0, 32.0]]))
+
+
+def loss(network: RepSam) -> Tensor:
+    encoded = encode(network)
+    points = torch.tensor([[20.0, 30.0], [70.0, 40.0]])
+    masks = network.decode(encoded, torch.zeros(2, dtype=torch.long), points)
+    total: Tensor = masks.logits.square().mean() + masks.predicted_iou.sum()
+    return total + encoded.heatmap.square().mean() + encoded.foreground.square().mean()
 
 
 def disturb(values: dict[str, Tensor]) -> None:
@@ -157,21 +165,24 @@ def test_new_weights_count_though_the_network_has_run_before(name: str) -> None:
     encode(network).embedding.sum().backward()
 
 
-@pytest.mark.parametrize("method", ["sam_adapter", "dual_stream"])
-def test_methods_that_need_one_width_say_so(name: str, method: str) -> None:
-    chosen = open_method(method, {"parts": ()})
-    if name == "efficient_sam_ti":
-        assert chosen.prepare(build(name), Training())
-        return
-    with pytest.raises(ConfigError, match="blocks have different widths"):
-        chosen.prepare(build(name), Training())
-
-
-def test_the_high_quality_token_reads_early_features_of_any_width(name: str) -> None:
+@pytest.mark.parametrize("method", [m for m in method_names() if m != "zero_shot"])
+def test_methods_train_or_say_that_they_need_one_width(name: str, method: str) -> None:
     network = build(name)
-    open_method("hq_token", {"parts": ()}).prepare(network, Training())
-    masks = network.decode(encode(network), torch.zeros(1, dtype=torch.long), torch.rand(1, 2))
-    assert masks.logits.shape == (1, 32, 48)
+    with_ranks = {"ranks": (1,) * len(network.image_encoder.blocks)} if method == "repsam" else {}
+    chosen = open_method(method, with_ranks)
+    if method in ("sam_adapter", "dual_stream") and name != "efficient_sam_ti":
+        with pytest.raises(ConfigError, match="blocks have different widths"):
+            chosen.prepare(network, Training())
+        return
+    chosen.prepare(network, Training(100, [loss]))
+    optimizer = chosen.optimizer(network, 1e-2, 0.0)
+    before = {n: p.detach().clone() for n, p in network.named_parameters()}
+    for _ in range(2):  # what starts at zero lets the rest learn from the second step on
+        optimizer.zero_grad()
+        loss(network).backward()
+        optimizer.step()
+    moved = {n for n, p in network.named_parameters() if not torch.equal(p, before[n])}
+    assert moved and moved <= {n for n, p in network.named_parameters() if p.requires_grad}
 
 
 @pytest.mark.parametrize("official", list(OFFICIAL))
