@@ -154,6 +154,15 @@ def test_computing_blocks_twice_changes_no_gradient(name: str) -> None:
         torch.testing.assert_close(once, twice)
 
 
+def test_half_precision_is_near(name: str) -> None:
+    network = build(name)
+    exact = encode(network).embedding
+    with torch.autocast("cpu", torch.bfloat16):
+        loss(network).backward()
+        near = encode(network).embedding
+    assert near.isfinite().all() and (near - exact).abs().mean() < 0.05 * exact.std()
+
+
 def test_new_weights_count_though_the_network_has_run_before(name: str) -> None:
     """timm's attention keeps its biases in evaluation mode."""
     network, other = build(name), build(name, 1)
