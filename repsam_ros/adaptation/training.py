@@ -90,8 +90,8 @@ class Trainer:
         config, plain = self.config, self.network.state_dict().keys()
         looks = self._fixed(config.data, config.look_batches, "data") if resolved is None else ()
         self.method = open_method(config.method, config.options if resolved is None else resolved)
-        groups = self.method.prepare(self.network, Training(config.steps, looks))
-        if not any(groups.values()):
+        self.groups = self.method.prepare(self.network, Training(config.steps, looks))
+        if not any(self.groups.values()):
             raise ConfigError(f"method {config.method} trains nothing")
         self.record = None
         if self.network.state_dict().keys() != plain:
@@ -150,7 +150,7 @@ class Trainer:
         }
         with atomic_path(self.checkpoint_path) as temporary:
             torch.save(state, temporary)
-        with self._averaged():
+        with self.averaged():
             self._write_result(self.result_path)
 
     def _write_result(self, path: Path) -> None:
@@ -263,7 +263,7 @@ class Trainer:
     def _validate(self) -> float:
         """Mean loss of the averaged weights on the held-out pictures; keeps the best ones."""
         assert self._held_out is not None
-        with self._averaged():
+        with self.averaged():
             self.network.eval()
             loss = sum(float(loss(self.network)) for loss in self._held_out) / len(self._held_out)
             if loss < self.best_loss:
@@ -274,7 +274,7 @@ class Trainer:
         return round(loss, 5)
 
     @contextmanager
-    def _averaged(self) -> Iterator[None]:
+    def averaged(self) -> Iterator[None]:
         """The network has the averaged weights inside."""
         with torch.no_grad():
             tuned = self._tuned()

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
 from repsam_ros.errors import BackendError
-from repsam_ros.network.build import EncodedImage
-from repsam_ros.network.weights import load_network
+from repsam_ros.network.build import EncodedImage, RepSam
+from repsam_ros.network.weights import ModelFile, load_network
 
 
 def build(config: BackendConfig) -> TorchBackend:
@@ -21,7 +21,11 @@ def build(config: BackendConfig) -> TorchBackend:
         BackendError: The device is not there.
         CheckpointError: The weights are missing or broken.
     """
-    return TorchBackend(config)
+    device = find_device(config.device)
+    if config.threads > 0:
+        torch.set_num_threads(config.threads)
+    network, model = load_network(config.model)
+    return TorchBackend(network.to(device), model, config.precision)
 
 
 def find_device(name: str) -> torch.device:
@@ -42,14 +46,11 @@ def find_device(name: str) -> torch.device:
 class TorchBackend:
     """See :class:`repsam_ros.backends.Backend`."""
 
-    def __init__(self, config: BackendConfig) -> None:
-        self._device = find_device(config.device)
-        if config.threads > 0:
-            torch.set_num_threads(config.threads)
-        network, self._model = load_network(config.model)
-        self._network = network.to(self._device)
+    def __init__(self, network: RepSam, model: ModelFile, precision: str) -> None:
+        """Runs a network that is on its device and in evaluation mode; ``model`` is its name."""
+        self._network, self._model, self._precision = network, model, precision
+        self._device = next(network.parameters()).device
         self._canvas_px = network.spec.canvas_px
-        self._precision = config.precision
 
     @property
     def canvas_px(self) -> tuple[int, int]:

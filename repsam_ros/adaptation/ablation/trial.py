@@ -1,0 +1,130 @@
+"""One run of the ablation: a training, then the scores of what came out."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from repsam_ros.adaptation.ablation.config import NONE, AblationConfig
+from repsam_ros.adaptation.ablation.plan import PlannedRun
+from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.training import Trainer
+from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.backends.torch import TorchBackend, find_device
+from repsam_ros.datasets import Dataset, Sample, open_dataset
+from repsam_ros.evaluation.evaluate import Predict, Prediction, predict_with
+from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
+from repsam_ros.methods import resolved_config
+from repsam_ros.perception.pipeline import Pipeline
+from repsam_ros.simulation.workers import one_thread
+
+ADAPTERS = "adapters"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a process needs to know to make one run.
+
+    Attributes:
+        test: Folder of simulated frames, by the name that results give them.
+        real: Whether real frames are scored too.
+    """
+
+    config: AblationConfig
+    run: PlannedRun
+    learning_rate: float
+    test: Mapping[str, Path]
+    real: bool
+    device: str
+
+
+def run_trial(trial: Trial) -> RunResult:
+    """Trains and scores; on a CPU with one thread, so that the numbers do not depend on it."""
+    start_s = time.monotonic()
+    config = training_config(trial)
+    with one_thread(), tempfile.TemporaryDirectory(prefix="ablate-") as folder:
+        trainer = Trainer(config, Path(folder), find_device(trial.device))
+        trainer.run()
+        scores = _scores(trial, trainer)
+    options = resolved_config(trainer.method)
+    trained = [p.numel() for p in trainer.network.parameters() if p.requires_grad]
+    adapters = trainer.groups.get(ADAPTERS, [])
+    return RunResult(
+        arm=trial.run.arm,
+        mean_rank=trial.run.mean_rank,
+        fusion=trial.run.fusion,
+        seed=trial.run.seed,
+        ranks=tuple(options.get("ranks", ())),
+        adapter_params=sum(p.numel() for p in adapters),
+        trainable_params=sum(trained),
+        steps=config.steps,
+        seconds=round(time.monotonic() - start_s, 1),
+        scores=scores,
+    )
+
+
+def training_config(trial: Trial) -> TrainConfig:
+    """The training of a run: all of them alike but for what the arms differ in."""
+    config, run = trial.config, trial.run
+    parts = config.parts + (config.fusion_parts if run.fusion else ())
+    if run.method == "full_finetuning":
+        options: dict[str, object] = {}
+    elif run.arm == NONE:
+        options = {"parts": parts}
+    else:
+        adapters = {"modules": config.modules, "alpha_per_rank": config.alpha_per_rank}
+        size = {"ranks": run.ranks} if run.ranks else {"rank": run.mean_rank}
+        options = {**adapters, **size, "parts": parts}
+    rate = trial.learning_rate
+    changed = replace(
+        config.train,
+        method=run.method,
+        options=options,
+        seed=run.seed,
+        start_from=config.base,
+        learning_rate=config.full_learning_rate if run.method == "full_finetuning" else rate,
+        save_every=config.train.steps,
+    )
+    return changed if run.fusion else replace(changed, depth_dropout=1.0, color_dropout=0.0)
+
+
+def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
+    assert trainer.base is not None
+    with trainer.averaged():
+        trainer.network.eval()
+        backend = TorchBackend(trainer.network, trainer.base, trial.config.train.precision)
+        segment = predict_with(Pipeline(backend, trial.config.pipeline).segment)
+        predict = segment if trial.run.fusion else _without_depth(segment)
+        sets = {name: open_dataset("simulated", root) for name, root in trial.test.items()}
+        if trial.real and (real := trial.config.real) is not None:
+            root = Path(real.root)
+            sets["real"] = open_dataset(real.name, root, real.split, **real.options)
+        return {name: _score(dataset, predict) for name, dataset in sets.items()}
+
+
+def _without_depth(predict: Predict) -> Predict:
+    def blind(sample: Sample) -> Prediction:
+        frame = replace(sample.frame, depth_m=np.zeros_like(sample.frame.depth_m))
+        return predict(replace(sample, frame=frame))
+
+    return blind
+
+
+def _score(dataset: Dataset, predict: Predict) -> Scores:
+    names, scenes = [], []
+    values: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
+    samples: Iterable[Sample] = dataset
+    for sample in samples:
+        found = score_labels(predict(sample).labels, sample.labels, sample.ignore)
+        names.append(sample.name)
+        scenes.append(sample.scene)
+        for name in SCORE_NAMES:
+            values[name].append(round(100 * getattr(found, name), 4))
+    return Scores(
+        tuple(names), tuple(scenes), {name: tuple(column) for name, column in values.items()}
+    )
