@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +18,17 @@ from repsam_ros.paths import share_dir
 T = TypeVar("T")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 takes 1e-3 for text, as it wants a point in a number; here it is a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
@@ -23,7 +36,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: The file is missing, is not YAML or does not hold a mapping.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _Loader)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -35,7 +48,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:
     """A copy of ``content`` with each ``a.b=c`` of ``overrides`` set; values are read as YAML."""
-    result = yaml.safe_load(yaml.safe_dump(content)) or {}
+    result = copy.deepcopy(content)
     for override in overrides:
         key, separator, value = override.partition("=")
         if not separator or not key:
@@ -47,7 +60,7 @@ def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[s
             if not isinstance(node, dict):
                 raise ConfigError(f"--set {override}: {parent} is not a group")
         try:
-            node[leaf] = yaml.safe_load(value)
+            node[leaf] = yaml.load(value, _Loader)
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {override}: value is not YAML") from error
     return result
@@ -59,7 +72,7 @@ def build_config(cls: type[T], content: dict[str, Any], source: str) -> T:
     Raises:
         ConfigError: Unknown key, missing key or wrong type, named with its path and ``source``.
     """
-    rules = dacite.Config(strict=True, cast=[tuple])
+    rules = dacite.Config(strict=True, cast=[tuple], type_hooks={tuple[str, ...]: _names})
     try:
         return dacite.from_dict(cls, content, rules)
     except dacite.UnexpectedDataError as error:
@@ -69,6 +82,13 @@ def build_config(cls: type[T], content: dict[str, Any], source: str) -> T:
         raise ConfigError(f"{source}: {error}") from error
     except ConfigError as error:
         raise ConfigError(f"{source}: {error}") from error
+
+
+def _names(value: Any) -> Any:
+    """A word is no list of its letters."""
+    if isinstance(value, str):
+        raise ConfigError(f"expected a list of names like [{value}], got {value!r}")
+    return value
 
 
 def load_config(cls: type[T], path: Path, overrides: Sequence[str] = ()) -> T:

@@ -44,7 +44,7 @@ HOME_OF = {
     "pycocotools": ("evaluation.coco_metrics",),
     "pyoidn": ("simulation.photorealistic",),
     "rosbags": ("bags", "messages"),
-    "segment_anything": ("network",),
+    "segment_anything": ("methods.hq_token", "network"),
     "tensorrt": ("backends.tensorrt", "export"),
     "tensorrt_rtx": ("backends.tensorrt", "export"),
     "timm": ("network.backbones.mobile_sam",),
@@ -230,6 +230,7 @@ def test_the_online_path_needs_neither_torch_nor_open3d():
 
 # Folders of config/ whose files are one dataclass each.
 CONFIG_OF = {
+    "ablation": "adaptation.ablation.config.AblationConfig",
     "cka": "adaptation.cka.configuration.CkaConfig",
     "experiments": "adaptation.training_config.TrainConfig",
     "ranks": "adaptation.rank_plan.RanksConfig",
@@ -250,11 +251,6 @@ def load_configuration(path: Path) -> object:
 
         content = {"roots": read_roots(path), "methods": ["repsam_tiny"]}
         return build_config(BenchmarkConfig, content, str(path))
-    if folder == "ranks":
-        from repsam_ros.adaptation.rank_plan import RanksConfig
-        from repsam_ros.config import load_config
-
-        return load_config(RanksConfig, path)
     if folder == "sensors":
         from repsam_ros.simulation.sensor import load_sensor
 
