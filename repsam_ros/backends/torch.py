@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
 from repsam_ros.errors import BackendError
+from repsam_ros.methods import load_model
 from repsam_ros.network.build import EncodedImage, RepSam
-from repsam_ros.network.weights import ModelFile, load_network
+from repsam_ros.network.weights import ModelFile
 
 
 def build(config: BackendConfig) -> TorchBackend:
@@ -24,7 +25,7 @@ def build(config: BackendConfig) -> TorchBackend:
     device = find_device(config.device)
     if config.threads > 0:
         torch.set_num_threads(config.threads)
-    network, model = load_network(config.model)
+    network, model = load_model(config.model)
     return TorchBackend(network.to(device), model, config.precision)
 
 

@@ -22,11 +22,13 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.network.adapter_files import (
     AdapterRecord,
     check_base,
+    holds_adapter,
     load_adapter,
     read_adapter,
 )
 from repsam_ros.network.adapters import merge_adapters
-from repsam_ros.network.build import RepSam
+from repsam_ros.network.build import NetworkConfig, RepSam, build_network
+from repsam_ros.network.weights import ModelFile, find_model, load_network, load_weights
 
 # Parts of the network that a method can train, beside the groups that it adds itself.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -72,7 +74,10 @@ class Method:
         name: File name of the method.
         config: Resolved by :meth:`prepare`: with it the method puts the same layers into another
             network without looking at data or other files.
+        mergeable: Whether what the method adds can become weights of the plain network.
     """
+
+    mergeable = True
 
     def __init__(self, name: str, config: Any, parts: Iterable[str]) -> None:
         self.name, self.config, self._parts = name, config, tuple(parts)
@@ -126,8 +131,10 @@ class Method:
         """A plain network, layers as ``build_network`` makes them, that computes the same.
 
         Raises:
-            ConfigError: What the method adds cannot be expressed in the plain network's weights.
+            ConfigError: The method is not mergeable.
         """
+        if not self.mergeable:
+            raise ConfigError(f"{self.name} cannot be merged: what it adds depends on the image")
         return merge_adapters(network)
 
 
@@ -185,6 +192,26 @@ def load_method(
     method = open_method(record.method, record.config)
     method.prepare(network, Training())
     return method, load_adapter(path, network, base_sha256, base_groups)
+
+
+def load_model(name_or_path: str) -> tuple[RepSam, ModelFile]:
+    """A network in evaluation mode from any file of weights; an adapter is put onto its base.
+
+    What can be merged is merged, so that an adapted network is as fast as its base.
+
+    Raises:
+        CheckpointError: As ``network.weights.load_network``, or an adapter's base is missing or
+            another one than it was trained on.
+        ConfigError: This version does not know the method or its configuration.
+    """
+    model = find_model(name_or_path)
+    if not holds_adapter(model.path):
+        return load_network(name_or_path)
+    record, _ = read_adapter(model.path)
+    network = build_network(build_config(NetworkConfig, dict(record.network), str(model.path)))
+    base = load_weights(network, record.base)
+    method, _ = load_method(model.path, network, base.sha256, base.groups)
+    return (method.merge(network) if method.mergeable else network.eval()), model
 
 
 def _module(name: str) -> ModuleType:

@@ -83,6 +83,7 @@ class DualStream(Method):
     """Own modules; what they add depends on the image and so cannot become weights."""
 
     config: Config
+    mergeable = False
 
     def _add(self, network: RepSam, training: Training) -> list[nn.Parameter]:
         spec = network.spec
@@ -91,9 +92,6 @@ class DualStream(Method):
         network.add_module("dual_stream", streams)
         streams.attach(network)
         return list(streams.parameters())
-
-    def merge(self, network: RepSam) -> RepSam:
-        raise ConfigError("dual_stream cannot be merged: what it adds depends on the image")
 
 
 def build(config: Config) -> Method:

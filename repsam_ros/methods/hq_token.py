@@ -25,7 +25,6 @@ from segment_anything.modeling.common import LayerNorm2d
 from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 
-from repsam_ros.errors import ConfigError
 from repsam_ros.methods import Method, Training
 from repsam_ros.network.build import EncodedImage, RepSam
 from repsam_ros.network.decoder_extension import DecoderExtension
@@ -95,6 +94,7 @@ class HqToken(Method):
     """Own modules; the correction depends on the image and so cannot become weights."""
 
     config: Config
+    mergeable = False
 
     def _add(self, network: RepSam, training: Training) -> list[nn.Parameter]:
         spec = network.spec
@@ -103,9 +103,6 @@ class HqToken(Method):
         token.to(next(network.parameters()).device)
         network.decoder_extension = token
         return list(token.parameters())
-
-    def merge(self, network: RepSam) -> RepSam:
-        raise ConfigError("hq_token cannot be merged: its correction depends on the image")
 
 
 def build(config: Config) -> Method:

@@ -104,6 +104,7 @@ class QueryPrompts(Method):
     """Own modules; prompts depend on the image and so cannot become weights."""
 
     config: Config
+    mergeable = False
 
     def _add(self, network: RepSam, training: Training) -> list[nn.Parameter]:
         spec, layers = network.spec, len(network.mask_decoder.transformer.layers)
@@ -111,9 +112,6 @@ class QueryPrompts(Method):
         generator.to(next(network.parameters()).device)
         network.decoder_extension = generator
         return list(generator.parameters())
-
-    def merge(self, network: RepSam) -> RepSam:
-        raise ConfigError("query_prompts cannot be merged: its prompts depend on the image")
 
 
 def build(config: Config) -> Method:

@@ -87,6 +87,7 @@ class SamAdapter(Method):
     """Own modules; prompts depend on the image and so cannot become weights."""
 
     config: Config
+    mergeable = False
 
     def _add(self, network: RepSam, training: Training) -> list[nn.Parameter]:
         spec = network.spec
@@ -95,9 +96,6 @@ class SamAdapter(Method):
         network.add_module("sam_adapter", generator)
         generator.attach(network.image_encoder)
         return list(generator.parameters())
-
-    def merge(self, network: RepSam) -> RepSam:
-        raise ConfigError("sam_adapter cannot be merged: its prompts depend on the image")
 
 
 def build(config: Config) -> Method:

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from repsam_ros import __version__
 from repsam_ros.errors import CheckpointError
 from repsam_ros.network.build import RepSam
-from repsam_ros.network.weights import check_fit, read_safetensors
+from repsam_ros.network.weights import check_fit, read_metadata, read_safetensors
 from repsam_ros.paths import atomic_path
 
 _FORMAT = "repsam_adapter"
@@ -85,6 +85,11 @@ def save_adapter(
     metadata = {"format": "pt", _FORMAT: json.dumps(vars(record))}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata)
+
+
+def holds_adapter(path: Path) -> bool:
+    """Whether a file of weights is an adapter's; other formats are not."""
+    return path.suffix == ".safetensors" and _FORMAT in read_metadata(path)
 
 
 def read_adapter(path: Path) -> tuple[AdapterRecord, dict[str, Tensor]]:

@@ -8,14 +8,17 @@ from __future__ import annotations
 import copy
 import re
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from peft import LoraConfig, LoraModel, PeftConfig, VeraConfig, VeraModel
-from peft.tuners.tuners_utils import BaseTuner, BaseTunerLayer
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.build import RepSam
+
+# PEFT takes seconds to import, which whoever runs a network without adapters should not wait for.
+if TYPE_CHECKING:
+    from peft import PeftConfig
+    from peft.tuners.tuners_utils import BaseTuner
 
 # Where each kind of layer lies in a block of SAM's encoder; ``qkv`` is the fused projection.
 MODULES = {"qkv": "attn.qkv", "proj": "attn.proj", "lin1": "mlp.lin1", "lin2": "mlp.lin2"}
@@ -103,6 +106,8 @@ def exact_pattern(names: list[str]) -> str:
 
 
 def _peft_config(config: AdapterConfig, layers: dict[str, int]) -> PeftConfig:
+    from peft import LoraConfig, VeraConfig
+
     targets, rank = exact_pattern(list(layers)), max(layers.values())
     if config.variant == "vera":
         return VeraConfig(r=rank, target_modules=targets, save_projection=True)
@@ -128,6 +133,8 @@ def add_adapters(network: RepSam, config: AdapterConfig) -> dict[str, int]:
     Raises:
         ConfigError: The ranks do not fit the network, or it has adapters already.
     """
+    from peft import LoraModel, VeraModel
+
     layers = adapted_layers(config, len(network.image_encoder.blocks))
     model = VeraModel if config.variant == "vera" else LoraModel
     inject(network, model, _peft_config(config, layers))
@@ -147,6 +154,8 @@ def inject(network: RepSam, model: type[BaseTuner], config: PeftConfig) -> Any:
 
 def has_adapters(network: torch.nn.Module) -> bool:
     """Whether any layer carries an adapter."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     return any(isinstance(module, BaseTunerLayer) for module in network.modules())
 
 
@@ -157,6 +166,8 @@ def merge_adapters(network: RepSam) -> RepSam:
     ``network`` stays as it is: what is merged is a copy in float32, since weights that are merged
     and unmerged in half precision drift.
     """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     merged = copy.deepcopy(network).float()
     layers = [(n, m) for n, m in merged.named_modules() if isinstance(m, BaseTunerLayer)]
     for name, layer in layers:

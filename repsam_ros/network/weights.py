@@ -93,6 +93,19 @@ def save_weights(
         save_file(tensors, temporary, metadata)
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Metadata of a safetensors file; its tensors are not read.
+
+    Raises:
+        CheckpointError: The file is missing or broken.
+    """
+    try:
+        with safe_open(path, framework="pt") as stream:
+            return stream.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+
+
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Tensors and metadata of a safetensors file.
 

@@ -12,11 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from repsam_ros.adaptation.distributed import Team
+from repsam_ros.adaptation.fixed_batches import FixedLosses
 from repsam_ros.adaptation.training import Trainer, train
 from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.backends import BackendConfig, open_backend
 from repsam_ros.config import load_config
 from repsam_ros.errors import CheckpointError, ConfigError
-from repsam_ros.methods import load_method
+from repsam_ros.methods import load_method, load_model
 from repsam_ros.network import sam
 from repsam_ros.network.adapter_files import read_adapter
 from repsam_ros.network.build import NetworkConfig, build_network
@@ -111,6 +114,41 @@ def test_the_saved_adapter_gives_the_trained_network(
         assert torch.equal(network.state_dict()[name], value)
 
 
+@pytest.mark.parametrize("method", ["repsam", "dual_stream"])
+def test_an_adapter_runs_like_any_model(
+    method: str, base: Path, pool: Path, tmp_path: Path
+) -> None:
+    """A merged one as its base would, one that cannot be merged as it was trained."""
+    config = smoke(base, pool, method, OPTIONS[method])
+    trainer = Trainer(config, tmp_path, torch.device("cpu"))
+    trainer.run()
+    with trainer.averaged():
+        trainer.network.eval()
+        draw = torch.Generator().manual_seed(0)
+        color, depth = torch.rand((1, 3, 48, 64), generator=draw), torch.full((1, 48, 64), 0.8)
+        inputs = (color * 255, depth, torch.tensor([[64.0, 64.0, 31.5, 23.5]]))
+        expected = trainer.network.encode(*inputs).heatmap
+    path = tmp_path / "adapter.safetensors"
+    network, model = load_model(str(path))
+    assert model.path == path and not network.training
+    assert torch.allclose(network.encode(*inputs).heatmap, expected, atol=1e-4)
+    backend = open_backend(BackendConfig("torch", str(path), "cpu", "fp32", 1))
+    assert backend.canvas_px == SMALL.canvas_px and backend.info().model_sha256 == model.sha256
+
+
+def test_an_adapter_without_its_base_names_it(base: Path, pool: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "base.safetensors"
+    moved.write_bytes(base.read_bytes())
+    train(smoke(moved, pool, "lora", {"rank": 2}), tmp_path, "cpu", False, max_seconds=0)
+    moved.unlink()
+    with pytest.raises(ConfigError, match=r"base\.safetensors"):
+        load_model(str(tmp_path / "adapter.safetensors"))
+    config = NetworkConfig("small")
+    save_weights(moved, build_network(config).state_dict(), config, {})
+    with pytest.raises(CheckpointError, match="was trained on"):
+        load_model(str(tmp_path / "adapter.safetensors"))
+
+
 def test_only_what_the_method_declares_is_trained(base: Path, pool: Path, tmp_path: Path) -> None:
     config = smoke(base, pool, "full_finetuning", {"parts": ["prompt_head"]})
     path = train(config, tmp_path, "cpu", False, float("inf"))
@@ -149,24 +187,22 @@ def test_checkpointing_changes_nothing_but_memory(base: Path, pool: Path, tmp_pa
 def test_validation_keeps_the_best_weights(base: Path, pool: Path, tmp_path: Path) -> None:
     held = {"data": {"pool": {"folder": str(pool), "scene_count": 4, "scene_seed": 1}}}
     held["data"]["pool"] |= {"pictures": 4, "processes": 1}
-    validation = {**held, "batches": 1, "every": 2}
-    config = smoke(
-        base, pool, "lora", {"rank": 2}, f"validation={json.dumps(validation)}", "ema_decay=0"
-    )
-    # So large a step makes it worse in the end: the best weights are not the last ones.
-    config = replace(config, learning_rate=30.0, warmup_steps=60)
+    validation = {**held, "batches": 1, "every": 1}
+    options = {"parts": ["prompt_head"]}
+    changes = (f"validation={json.dumps(validation)}", "ema_decay=0", "warmup_steps=60")
+    config = smoke(base, pool, "full_finetuning", options, *changes)
+    # Steps that grow overshoot in the end: the best weights are not the last ones.
+    config = replace(config, learning_rate=6.0)
     train(config, tmp_path, "cpu", False, float("inf"))
-    losses = {row["step"]: row["validation_loss"] for row in rows(tmp_path) if row["step"] % 2 == 0}
-    assert losses.keys() == {2, 4, 6}
-    best = min(losses, key=lambda step: losses[step])
-    assert best != 6
-    stopped = replace(config, save_every=best)
-    trainer = Trainer(stopped, tmp_path / "again", torch.device("cpu"))
-    (tmp_path / "again").mkdir()
-    trainer.run(max_seconds=float("inf"))
-    assert trainer.best_loss == pytest.approx(losses[best], abs=1e-5)
-    kept, last = (load_file(tmp_path / f"{n}.safetensors") for n in ("best", "adapter"))
-    assert any(not torch.equal(kept[name], last[name]) for name in kept)
+    losses = [row["validation_loss"] for row in rows(tmp_path)]
+    assert len(losses) == 6 and min(losses) < losses[-1]
+    assert config.validation is not None
+    team, size = Team(torch.device("cpu")), SMALL.canvas_px
+    (held_out,) = FixedLosses(config, config.validation.data, 1, size, tmp_path, team)
+    network, _ = load_network(str(tmp_path / "best.safetensors"))
+    with torch.no_grad():
+        loss = float(held_out(network))
+    assert loss == pytest.approx(min(losses), rel=2e-3)  # kept in half precision
 
 
 def test_what_does_not_go_together_is_refused(base: Path, pool: Path, tmp_path: Path) -> None:

@@ -27,9 +27,10 @@ from repsam_ros.adaptation.cka.sums import (
 from repsam_ros.adaptation.loader import made_in_order
 from repsam_ros.config import to_plain
 from repsam_ros.errors import ConfigError
+from repsam_ros.methods import load_model
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.network.sam import PATCH_PX
-from repsam_ros.network.weights import ModelFile, load_network, load_weights
+from repsam_ros.network.weights import ModelFile, load_weights
 from repsam_ros.progress import track
 
 _AHEAD = 2
@@ -164,7 +165,7 @@ def compare(config: CkaConfig, device: torch.device) -> CkaReport:
 
 def _load(name: str, backbone: str | None) -> tuple[RepSam, ModelFile]:
     if backbone is None:
-        return load_network(name)
+        return load_model(name)
     network = build_network(NetworkConfig(backbone))
     return network, load_weights(network, name)
 
