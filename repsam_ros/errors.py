@@ -32,6 +32,10 @@ class CheckpointError(RepsamError, RuntimeError):
     """Weights are missing, fail their hash or do not fit the network."""
 
 
+class DivergedError(CheckpointError):
+    """A training's loss or gradients became infinite or NaN."""
+
+
 class BackendError(RepsamError, RuntimeError):
     """A run-time backend is missing, fails its check or fails at run time."""
 

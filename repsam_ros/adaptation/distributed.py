@@ -51,6 +51,8 @@ class Team:
 
     def any(self, value: bool) -> bool:
         """Whether ``value`` is true in any process."""
+        if self._engine is None:
+            return value
         flag = torch.tensor([float(value)], device=self.device)
         self.average([flag])
         return bool(flag.item() > 0)

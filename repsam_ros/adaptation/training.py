@@ -22,7 +22,7 @@ from repsam_ros.adaptation.training_log import TrainingLog, Waiting
 from repsam_ros.adaptation.training_state import adapter_record, read_state
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import to_plain
-from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.errors import CheckpointError, ConfigError, DivergedError
 from repsam_ros.methods import Training, open_method, resolved_config
 from repsam_ros.network.adapter_files import save_adapter, set_training_mode, tuned_tensors
 from repsam_ros.network.build import build_network
@@ -70,6 +70,8 @@ class Trainer:
         self.base: ModelFile | None = None
         if config.start_from is not None:
             self.base = load_weights(self.network, config.start_from)
+        if state is not None:
+            self._check_origin(state)
         self._prepare_method(None if state is None else json.loads(state["method"]))
         set_training_mode(self.network)
         self.average = {name: value.detach().clone() for name, value in self._tuned().items()}
@@ -84,6 +86,17 @@ class Trainer:
         self._held_out = None
         if (held := config.validation) is not None:
             self._held_out = self._fixed(held.data, held.batches, "validation")
+
+    def _check_origin(self, state: dict[str, Any]) -> None:
+        base = None if self.base is None else self.base.sha256
+        for what, before, now in (
+            ("base", state["base_sha256"], base),
+            ("number of processes", state["processes"], self.team.size),
+        ):
+            if before != now:
+                raise CheckpointError(
+                    f"{self.checkpoint_path} was written with another {what}: {before}, now {now}"
+                )
 
     def _prepare_method(self, resolved: dict[str, Any] | None) -> None:
         """Puts the method's layers in; a resolved configuration needs no look at data."""
@@ -128,6 +141,12 @@ class Trainer:
         """As ``result_path``, of the step with the lowest loss in validation."""
         return self.out / "best.safetensors"
 
+    def _trained_statistics(self) -> list[Tensor]:
+        """Running means of norms that are trained."""
+        parameters = {name for name, _ in self.network.named_parameters()}
+        tuned = self._tuned().items()
+        return [v for name, v in tuned if v.is_floating_point() and name not in parameters]
+
     def _tuned(self) -> dict[str, Tensor]:
         """All that the base does not bring; a reference, not a copy."""
         return tuned_tensors(self.network, () if self.base is None else self.base.groups)
@@ -142,6 +161,8 @@ class Trainer:
             "seconds": self.seconds,
             "best_loss": self.best_loss,
             "config": json.dumps(to_plain(self.config)),
+            "base_sha256": None if self.base is None else self.base.sha256,
+            "processes": self.team.size,
             "method": json.dumps(resolved_config(self.method)),
             "method_state": self.method.state(),
             "tuned": self._tuned(),
@@ -177,7 +198,7 @@ class Trainer:
         """Trains to the last step, or until ``max_seconds`` have passed; saves in both cases.
 
         Raises:
-            CheckpointError: The loss or the gradients became infinite or NaN; nothing of that is
+            DivergedError: The loss or the gradients became infinite or NaN; nothing of that is
                 saved.
         """
         with ExitStack() as stack:
@@ -200,10 +221,12 @@ class Trainer:
             elapsed = time.monotonic() - start
             self.seconds = before + elapsed
             ends = self.team.any(elapsed > max_seconds) or self.step == config.steps
-            logs, saves, validates = (
-                n > 0 and (ends or self.step % n == 0)
-                for n in (config.log_every, config.save_every, held.every if held else 0)
+            logs, saves = (
+                ends or self.step % n == 0 for n in (config.log_every, config.save_every)
             )
+            # A stop is no reason for a look: a run that is resumed must not have had one more.
+            is_last = self.step == config.steps
+            validates = held is not None and (is_last or self.step % held.every == 0)
             if logs or saves or validates:
                 row = self._checked(metrics)
             if validates:
@@ -221,7 +244,7 @@ class Trainer:
         for name in ("loss", "gradient_norm"):
             if not math.isfinite(row[name]):
                 kept = f"{self.checkpoint_path} holds the state of step {self._saved_step}"
-                raise CheckpointError(
+                raise DivergedError(
                     f"{name} is {row[name]} at step {self.step}; "
                     f"{'nothing was saved' if self._saved_step is None else kept}: "
                     "lower learning_rate or use precision fp32"
@@ -239,7 +262,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         metrics = self._add_gradients(_parts(pictures, config.accumulate), draw)
-        self.team.average([b for b in self.network.buffers() if b.is_floating_point()])
+        self.team.average(self._trained_statistics())
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.method.after_step(self.network, self.step)

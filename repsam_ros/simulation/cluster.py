@@ -31,7 +31,11 @@ _PACKAGES = (
 
 
 def map_on_cluster(
-    function: Callable[[Item], Result], items: Iterable[Item], address: str
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    address: str,
+    *,
+    single_threaded: bool = False,
 ) -> Generator[Result, None, None]:
     """Results in the order in which they are done.
 
@@ -39,6 +43,8 @@ def map_on_cluster(
 
     Args:
         address: Of a Dask scheduler (``tcp://host:8786``), or ``local:N`` for N processes here.
+        single_threaded: Refuse workers with several threads, for a function that sets what belongs
+            to the whole process, such as PyTorch's random state.
 
     Raises:
         BackendError: Dask is missing, no worker is there, or one has other package versions.
@@ -60,6 +66,8 @@ def map_on_cluster(
         except (OSError, ValueError) as error:
             raise BackendError(f"no Dask scheduler at {address}: {error}") from error
         workers = _checked_workers(client, address)
+        if single_threaded and max(client.nthreads().values()) > 1:
+            raise BackendError("start Dask workers with --nthreads 1: one job a process")
         try:
             yield from map_with(client.get_executor(pure=False), function, items, 2 * workers)
         except distributed.KilledWorker as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repsam_ros.adaptation.ablation.verdict import VerdictSettings
+from repsam_ros.adaptation.cka.pictures import FIRST_SCENE
 from repsam_ros.adaptation.cka.report import ROWS
 from repsam_ros.adaptation.training_config import TrainConfig
 from repsam_ros.errors import ConfigError
@@ -118,8 +119,8 @@ class AblationConfig:
 
     Attributes:
         base: Weight file or model name that every run starts from.
-        backbone: Of official SAM checkpoints, which do not say it.
-        train: Of every run; method, options, seed, learning rate and base are the experiment's.
+        train: Of every run, network included; method, options, seed, learning rate, base and
+            validation are the experiment's.
         arms: What is run.
         modules: Adapted layers of a block.
         parts: Parts of the network that every run trains along.
@@ -129,7 +130,7 @@ class AblationConfig:
         permutations: Of the CKA values, in the arm ``random``.
         learning_rates: The best one of ``uniform`` on the validation frames is that of every run;
             one alone is taken as it is.
-        full_learning_rate: Of full fine-tuning, as an arm and for the comparison ``finetuned``.
+        full_learning_rates: The same for full fine-tuning, an arm and the comparison ``finetuned``.
         test: Simulated test frames.
         validation: On which the learning rate is chosen.
         real: Real test frames.
@@ -142,14 +143,13 @@ class AblationConfig:
     arms: tuple[ArmSettings, ...]
     test: SimulatedFrames
     validation: SimulatedFrames
-    backbone: str | None = None
     modules: tuple[str, ...] = ("qkv", "proj")
     parts: tuple[str, ...] = ("prompt_head",)
     fusion_parts: tuple[str, ...] = ("fusion",)
     alpha_per_rank: float = 1.0
     permutations: int = 3
     learning_rates: tuple[float, ...] = (1e-3,)
-    full_learning_rate: float = 3e-4
+    full_learning_rates: tuple[float, ...] = (3e-4,)
     cka: CkaSettings = field(default_factory=CkaSettings)
     real: RealFrames | None = None
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
@@ -160,7 +160,20 @@ class AblationConfig:
             raise ConfigError(f"unknown module {unknown[0]!r}; there are {', '.join(MODULES)}")
         if self.test.seed == self.validation.seed:
             raise ConfigError("test and validation must differ in seed")
-        if not self.learning_rates:
-            raise ConfigError("learning_rates must not be empty")
-        if self.train.data.pool is None:
+        if not self.learning_rates or not self.full_learning_rates:
+            raise ConfigError("learning_rates and full_learning_rates must not be empty")
+        self._check_train()
+
+    def _check_train(self) -> None:
+        """What the experiment decides is not to be set, or it would be ignored."""
+        plain, train = TrainConfig(), self.train
+        for name in ("method", "options", "seed", "learning_rate", "start_from", "validation"):
+            if getattr(train, name) != getattr(plain, name):
+                raise ConfigError(f"train.{name} is the experiment's: leave it out")
+        pool = train.data.pool
+        if pool is None:
             raise ConfigError("train.data must be a pool: all runs draw the same pictures")
+        if pool.scene_seed + pool.scene_count > FIRST_SCENE:
+            raise ConfigError(
+                f"train.data.pool: scenes from {FIRST_SCENE} on are for CKA and tests"
+            )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +16,7 @@ from repsam_ros.adaptation.ablation.config import (
     AblationConfig,
     ArmSettings,
 )
-from repsam_ros.adaptation.ablation.results import run_key
+from repsam_ros.adaptation.ablation.results import BLOCK_PREFIX, run_key
 from repsam_ros.adaptation.ablation.score_matrices import RANDOM, UNIFORM
 from repsam_ros.adaptation.ablation.verdict import DEFINITIONS
 from repsam_ros.adaptation.ranks import RankSettings, allocate_ranks
@@ -74,6 +74,17 @@ def plan_runs(
     return sorted(runs, key=lambda run: (not _is_primary(config, run), run.seed))
 
 
+def first_of_same(runs: Sequence[PlannedRun]) -> dict[PlannedRun, PlannedRun]:
+    """For each run the first one that trains the same ranks on the same input and seed."""
+    found: dict[object, PlannedRun] = {}
+    return {
+        run: found.setdefault((run.method, run.ranks, run.fusion, run.seed), run)
+        if run.ranks
+        else run
+        for run in runs
+    }
+
+
 def _is_primary(config: AblationConfig, run: PlannedRun) -> bool:
     wanted = config.verdict
     if (run.mean_rank, run.fusion) != (wanted.mean_rank, wanted.fusion):
@@ -105,7 +116,7 @@ def _variants(
     if arm == BLOCK:
         for block in range(len(costs)):
             alone = tuple(mean_rank if k == block else 0 for k in range(len(costs)))
-            yield f"{BLOCK}_{block}", "repsam", alone
+            yield f"{BLOCK_PREFIX}{block}", "repsam", alone
     elif arm == NONE:
         yield arm, "decoder_only", ()
     elif arm in METHODS:
@@ -114,9 +125,9 @@ def _variants(
         policy, comparison, gamma = RANKED[arm]
         values = None if comparison is None else cka[comparison]
         budget = mean_rank * sum(costs)
-        for number in range(config.permutations if arm == "random" else 1):
+        for number in range(config.permutations if arm == RANDOM else 1):
             # No cap; the printed formula takes it for what all ranks add up to.
             most = mean_rank * len(costs)
             settings = RankSettings(budget, policy, gamma, r_min=0, r_max=most, seed=number)
             ranks = allocate_ranks(values, costs, settings).ranks
-            yield (f"{arm}_{number}" if arm == "random" else arm), "repsam", ranks
+            yield (f"{RANDOM}_{number}" if arm == RANDOM else arm), "repsam", ranks

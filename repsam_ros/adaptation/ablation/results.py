@@ -64,6 +64,7 @@ class RunResult:
             adapters.
         adapter_params: Trainable parameters of the adapters alone.
         trainable_params: All trainable parameters.
+        learning_rate: Peak of the schedule.
         steps: Optimiser steps.
         seconds: Training and evaluation.
         scores: By data set.
@@ -76,6 +77,7 @@ class RunResult:
     ranks: tuple[int, ...]
     adapter_params: int
     trainable_params: int
+    learning_rate: float
     steps: int
     seconds: float
     scores: dict[str, Scores]

@@ -19,11 +19,11 @@ from repsam_ros.backends.torch import TorchBackend, find_device
 from repsam_ros.datasets import Dataset, Sample, open_dataset
 from repsam_ros.evaluation.evaluate import Predict, Prediction, predict_with
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
-from repsam_ros.methods import resolved_config
+from repsam_ros.methods import PARTS, resolved_config
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.simulation.workers import one_thread
 
-ADAPTERS = "adapters"
+ADAPTERS, FULL = "adapters", "full_finetuning"
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Trial:
     """What a process needs to know to make one run.
 
     Attributes:
-        test: Folder of simulated frames, by the name that results give them.
+        frames: Folder of simulated frames, by the name that results give them.
         real: Whether real frames are scored too.
     """
 
     config: AblationConfig
     run: PlannedRun
     learning_rate: float
-    test: Mapping[str, Path]
+    frames: Mapping[str, Path]
     real: bool
     device: str
 
@@ -62,6 +62,7 @@ def run_trial(trial: Trial) -> RunResult:
         ranks=tuple(options.get("ranks", ())),
         adapter_params=sum(p.numel() for p in adapters),
         trainable_params=sum(trained),
+        learning_rate=config.learning_rate,
         steps=config.steps,
         seconds=round(time.monotonic() - start_s, 1),
         scores=scores,
@@ -72,22 +73,22 @@ def training_config(trial: Trial) -> TrainConfig:
     """The training of a run: all of them alike but for what the arms differ in."""
     config, run = trial.config, trial.run
     parts = config.parts + (config.fusion_parts if run.fusion else ())
-    if run.method == "full_finetuning":
-        options: dict[str, object] = {}
+    if run.method == FULL:
+        without = () if run.fusion else config.fusion_parts
+        options: dict[str, object] = {"parts": tuple(p for p in PARTS if p not in without)}
     elif run.arm == NONE:
         options = {"parts": parts}
     else:
         adapters = {"modules": config.modules, "alpha_per_rank": config.alpha_per_rank}
         size = {"ranks": run.ranks} if run.ranks else {"rank": run.mean_rank}
         options = {**adapters, **size, "parts": parts}
-    rate = trial.learning_rate
     changed = replace(
         config.train,
         method=run.method,
         options=options,
         seed=run.seed,
         start_from=config.base,
-        learning_rate=config.full_learning_rate if run.method == "full_finetuning" else rate,
+        learning_rate=trial.learning_rate,
         save_every=config.train.steps,
     )
     return changed if run.fusion else replace(changed, depth_dropout=1.0, color_dropout=0.0)
@@ -100,7 +101,7 @@ def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
         backend = TorchBackend(trainer.network, trainer.base, trial.config.train.precision)
         segment = predict_with(Pipeline(backend, trial.config.pipeline).segment)
         predict = segment if trial.run.fusion else _without_depth(segment)
-        sets = {name: open_dataset("simulated", root) for name, root in trial.test.items()}
+        sets = {name: open_dataset("simulated", root) for name, root in trial.frames.items()}
         if trial.real and (real := trial.config.real) is not None:
             root = Path(real.root)
             sets["real"] = open_dataset(real.name, root, real.split, **real.options)

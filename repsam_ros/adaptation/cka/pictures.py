@@ -31,7 +31,7 @@ from repsam_ros.simulation.views import draw_view
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 # Between the scenes of trainings and those of simulated data sets, which begin at 1e9.
-_FIRST_SCENE, _SCENES_PER_SEED = 100_000_000, 1_000_000
+FIRST_SCENE, _SCENES_PER_SEED = 100_000_000, 1_000_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class TwinPictures(ScenePictures):
 
     def frames(self, number: int) -> list[RgbdFrame]:
         settings = self.settings
-        seed = _FIRST_SCENE + settings.seed * _SCENES_PER_SEED + number
+        seed = FIRST_SCENE + settings.seed * _SCENES_PER_SEED + number
         height, width = self.canvas_px
         size = (min(height, 3 * width // 4), width)
         scene = settle_scene(seed, settings.scene)

@@ -45,6 +45,7 @@ def _make_run(
         ranks=RANKS.get(arm, (1, 7, 4)),
         adapter_params=1200,
         trainable_params=51200,
+        learning_rate=1e-3,
         steps=300,
         seconds=90.0,
         scores=dict.fromkeys(datasets, scores),
