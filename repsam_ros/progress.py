@@ -50,7 +50,11 @@ def _line(what: str, done: int, total: int, elapsed_s: float) -> str:
     bar = "#" * filled + "." * (_BAR_CHARS - filled)
     per_item_s = elapsed_s / max(done, 1)
     left = _duration(per_item_s * (total - done))
-    return f"{what} [{bar}] {done}/{total}  {per_item_s:.2g} s each  {left} left"
+    return f"{what} [{bar}] {done}/{total}  {_seconds(per_item_s)} s each  {left} left"
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def _duration(seconds: float) -> str:

@@ -174,6 +174,12 @@ def read_allocation(path: Path) -> RankAllocation:
     return build_config(RankAllocation, known, str(path))
 
 
+def planned_for(path: Path) -> dict[str, tuple[str, ...]]:
+    """Adapted layers and trained parts that a readable ``ranks.json`` says its budget covers."""
+    config = json.loads(path.read_text()).get("config", {})
+    return {name: tuple(config[name]) for name in ("modules", "parts") if name in config}
+
+
 def _weights(
     values: NDArray[np.float64] | None, count: int, settings: RankSettings
 ) -> NDArray[np.float64]:

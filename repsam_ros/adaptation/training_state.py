@@ -39,18 +39,23 @@ def adapter_record(config: TrainConfig, method: Method, base: ModelFile | None) 
     """What the file of an adapter says about it.
 
     Raises:
-        ConfigError: There is no base, or the CKA report cannot be read.
+        ConfigError: There is no base, or the CKA report is not the one that the ranks follow.
+        DatasetError: It cannot be read.
     """
     if base is None:
         raise ConfigError(f"method {config.method} adapts a base: say which with start_from")
-    report = None
+    resolved = resolved_config(method)
+    followed = resolved.get("cka_sha256")
+    report: dict[str, Any] | None = None if followed is None else {"sha256": followed}
     if config.cka_report is not None:
         path = Path(config.cka_report)
         read_cka_report(path)
         report = {"sha256": file_sha256(path), **json.loads(path.read_text())}
+        if followed not in (None, report["sha256"]):
+            raise ConfigError(f"{path} is not the report that the ranks follow")
     return AdapterRecord(
         method=config.method,
-        config=resolved_config(method),
+        config=resolved,
         network=to_plain(config.network),
         base=base.name if config.start_from == base.name else str(config.start_from),
         base_sha256=base.sha256,

@@ -31,7 +31,8 @@ class Gradient(Adapted):
             require_data(self.name, training)
             costs = rank_costs(network, self.config.modules)
             norms = gradient_norms(network, self.config.modules, training)
-            settings = RankSettings(self.config.rank * sum(costs), "gradient", r_min=0)
+            budget, most = self.config.rank * sum(costs), self.config.rank * len(costs)
+            settings = RankSettings(budget, "gradient", r_min=0, r_max=most)
             ranks = allocate_ranks(None, costs, settings, gradient_norms=norms).ranks
             self.config = replace(self.config, ranks=ranks)
         return self.config.ranks

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from repsam_ros.adaptation.ranks import read_allocation
+from repsam_ros.adaptation.ranks import planned_for, read_allocation
 from repsam_ros.errors import ConfigError
 from repsam_ros.methods import Method, Training
 from repsam_ros.methods._adapted import Adapted
@@ -18,10 +18,13 @@ class Config(RankedSettings):
     """See ``RankedSettings``; ranks come from ``ranks_file`` or ``ranks``, ``rank`` is unused.
 
     Attributes:
-        ranks_file: A ``ranks.json`` that ``repsam ranks`` has written.
+        ranks_file: A ``ranks.json`` that ``repsam ranks`` has written for the same ``modules`` and
+            ``parts``.
+        cka_sha256: Of the report that the ranks follow; comes from ``ranks_file``.
     """
 
     ranks_file: str | None = None
+    cka_sha256: str | None = None
 
 
 class RepSamMethod(Adapted):
@@ -31,8 +34,18 @@ class RepSamMethod(Adapted):
 
     def _ranks(self, network: RepSam, training: Training) -> tuple[int, ...]:
         if self.config.ranks_file is not None:
-            ranks = read_allocation(Path(self.config.ranks_file)).ranks
-            self.config = replace(self.config, ranks=ranks, ranks_file=None)
+            path = Path(self.config.ranks_file)
+            allocation = read_allocation(path)
+            for name, planned in planned_for(path).items():
+                if planned != getattr(self.config, name):
+                    raise ConfigError(
+                        f"{path} was planned for {name} {list(planned)}, the method has "
+                        f"{list(getattr(self.config, name))}"
+                    )
+            origin = allocation.cka_report_sha256
+            self.config = replace(
+                self.config, ranks=allocation.ranks, ranks_file=None, cka_sha256=origin
+            )
         return self.config.ranks
 
 

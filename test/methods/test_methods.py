@@ -307,6 +307,19 @@ def test_repsam_reads_the_ranks_that_were_allocated(tmp_path: Path) -> None:
         open_method("repsam")
 
 
+def test_ranks_of_other_layers_are_refused_and_their_report_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "ranks.json"
+    ranks = RankAllocation("cka", 1600, 1536, 0, (1, 5, 2), (192,) * 3, (0.1, 0.5, 0.2), "ef" * 32)
+    config = {"modules": ["qkv"], "parts": ["fusion", "prompt_head"]}
+    save_allocation(path, ranks, config=config)
+    with pytest.raises(ConfigError, match=r"planned for modules \['qkv'\], the method has .*proj"):
+        open_method("repsam", {"ranks_file": str(path)}).prepare(base(), Training())
+    method = open_method("repsam", {"ranks_file": str(path), "modules": ["qkv"]})
+    method.prepare(base(), Training())
+    assert method.config.cka_sha256 == "ef" * 32
+    assert open_method("repsam", resolved_config(method)).config == method.config
+
+
 def test_adalora_takes_ranks_away_until_the_target_is_left() -> None:
     network = base()
     method = opened("adalora", rank=2, start_rank=4, every=1, warmup=0.2, settled=0.4)

@@ -44,10 +44,14 @@ def markdown(content: dict[str, Any], charts: Sequence[str]) -> str:
         *_factorial_parts(verdict["factorials"]),
         "## All arms",
         "Percent, means over seeds and images with 95 % intervals, and differences to `uniform` of "
-        "the same budget and input on common seeds. Not adjusted: to be read as a description. "
-        "`random` is the mean of the random arms on the seeds that all of them have.",
+        "the same mean rank and input on common seeds. Not adjusted: to be read as a description. "
+        "`random` is the mean of the random arms on the seeds that all of them have. The mean rank "
+        "says nothing of `none` and `full_finetuning`, and is that of the one block of `block_N`; "
+        "what each arm spends stands under *What was run*.",
         *_arm_parts(verdict["arms"]),
         *(images[name] for name in ("differences", "ranks") if name in images),
+        "## CKA",
+        *_cka_parts(content["about"].get("cka", {})),
         "## Mechanism",
         *_mechanism_parts(content["mechanism"]),
         *(images[name] for name in ("mechanism",) if name in images),
@@ -140,6 +144,23 @@ def _score_table(rows: list[dict[str, Any]], key: str, form: str) -> str:
     return _table(heads, [[*run, *(found[s] for s in scores)] for run, found in cells.items()])
 
 
+def _cka_parts(reports: dict[str, Any]) -> list[str]:
+    """Values of all comparisons and both row definitions, a block a line."""
+    columns = {
+        f"{comparison}, {rows} (n = {found['n']:,})": [
+            f"{value:.3f} ({low:.3f} to {high:.3f})"
+            for value, (low, high) in zip(found["cka"], found["ci95"], strict=True)
+        ]
+        for comparison, report in reports.items()
+        for rows, found in report.items()
+    }
+    if not columns:
+        return ["No arm needed it."]
+    lines = enumerate(zip(*columns.values(), strict=True))
+    intro = "Debiased estimates with 95 % intervals by bootstrap over scenes."
+    return [intro, _table(["block", *columns], [[str(block), *line] for block, line in lines])]
+
+
 def _mechanism_parts(mechanism: dict[str, Any] | None) -> list[str]:
     if mechanism is None:
         return ["Not measured."]
@@ -184,12 +205,18 @@ def _run_parts(content: dict[str, Any]) -> list[str]:
         for (is_rgb, rank, _, arm), runs in sorted(groups.items())
     ]
     hours = sum(run["seconds"] for run in content["runs"]) / 3600
-    about = {name: value for name, value in content["about"].items() if name != "planned"}
+    elsewhere = ("planned", "cka", "same_ranks")
+    about = {name: value for name, value in content["about"].items() if name not in elsewhere}
     parts = [
         f"{len(content['runs'])} runs, {hours:.1f} hours of computing together, repsam_ros "
         f"{content['version']}.",
         _table(heads, rows),
     ]
+    if same := content["about"].get("same_ranks"):
+        arms = sorted(
+            {f"`{a.rpartition('-s')[0]}` as `{b.rpartition('-s')[0]}`" for a, b in same.items()}
+        )
+        parts.append(f"Arms that came to the same ranks share their runs: {', '.join(arms)}.")
     for name in ("missing", "unplanned"):
         if keys := content[name]:
             parts.append(f"{name.capitalize()}: {', '.join(f'`{key}`' for key in keys)}.")
