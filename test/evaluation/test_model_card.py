@@ -15,9 +15,10 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "repsam_tiny"
 
 
-def test_the_committed_card_is_what_the_command_writes() -> None:
-    card = share_dir() / "models" / "repsam_tiny.md"
-    assert card.read_text() == write_model_card("repsam_tiny", RESULTS)
+@pytest.mark.parametrize("model", ["base_v0", "repsam_tiny"])
+def test_the_committed_card_is_what_the_command_writes(model: str) -> None:
+    card = share_dir() / "models" / f"{model}.md"
+    assert card.read_text() == write_model_card(model, RESULTS.with_name(model))
 
 
 def test_results_of_other_weights_are_refused(tmp_path: Path) -> None:
