@@ -80,9 +80,10 @@ class Trainer:
         )
         self.step, self.seconds, self.best_loss = 0, 0.0, math.inf
         self._saved_step: int | None = None
+        self._waiting = Waiting()
         if state is not None:
             self._take(state)
-        self._objective = self.team.share(Objective(self.network, config, self.method))
+        self.objective = self.team.share(Objective(self.network, config, self.method))
         self._held_out = None
         if (held := config.validation) is not None:
             self._held_out = self._fixed(held.data, held.batches, "validation")
@@ -114,7 +115,7 @@ class Trainer:
         size = self.network.spec.canvas_px
         return FixedLosses(self.config, data, count, size, self.out / name, self.team)
 
-    def _open_source(self) -> PictureSource:
+    def open_source(self) -> PictureSource:
         """Where the pictures come from, at the step that is trained next."""
         return open_source(
             self.config.data,
@@ -206,17 +207,16 @@ class Trainer:
             if self.team.leads:
                 log = TrainingLog(self.out, self.step, self.config.tensorboard)
                 stack.enter_context(log)
-            source = self._open_source()
+            source = self.open_source()
             stack.callback(source.close)
             self._run(source, log, max_seconds)
 
     def _run(self, source: PictureSource, log: TrainingLog | None, max_seconds: float) -> None:
         config, start, before = self.config, time.monotonic(), self.seconds
         held = config.validation
-        self._waiting = Waiting()
         ends = self.step >= config.steps
         while not ends:
-            metrics = self._train_step(source)
+            metrics = self.train_step(source)
             self.step += 1
             elapsed = time.monotonic() - start
             self.seconds = before + elapsed
@@ -251,7 +251,8 @@ class Trainer:
                 )
         return row
 
-    def _train_step(self, source: PictureSource) -> dict[str, Tensor]:
+    def train_step(self, source: PictureSource) -> dict[str, Tensor]:
+        """One optimiser step; the loss, its parts and the norm of the gradients."""
         config = self.config
         seed = (config.seed * 1_000_003 + self.step) % 2**32
         # Each process draws for its own share of the batch.
@@ -275,8 +276,8 @@ class Trainer:
         for index, part in enumerate(parts):
             with ExitStack() as stack:
                 if index + 1 < len(parts):
-                    stack.enter_context(self.team.keep_apart(self._objective))
-                loss, metrics = self._objective(part, draw)
+                    stack.enter_context(self.team.keep_apart(self.objective))
+                loss, metrics = self.objective(part, draw)
                 (loss / len(parts)).backward()
             for name, value in {"loss": loss.detach(), **metrics}.items():
                 sums[name] = sums.get(name, 0) + value / len(parts)

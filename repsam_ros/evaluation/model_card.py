@@ -140,9 +140,9 @@ def write_model_card(name: str, results: Path) -> str:
         *(f"  `{command}`" for command in entry["commands"]),
         f"- Data of the last run: {_described(data, logs[-1][-1]['step'] * config['batch_size'])};"
         f" seed {config['seed']}",
-        f"- {steps:.0f} steps in all, those of the last run with {config['batch_size']} pictures each,"
-        f" in {minutes:.0f} minutes of training time ({entry['machine']}); mean IoU of prompted training masks at the end"
-        f" {sum(last) / len(last):.2f}",
+        f"- {steps:.0f} steps in all, those of the last run with {config['batch_size']} pictures"
+        f" each, in {minutes:.0f} minutes of training time ({entry['machine']}); mean IoU of"
+        f" prompted training masks at the end {sum(last) / len(last):.2f}",
         "",
         "## Measured",
         "",
