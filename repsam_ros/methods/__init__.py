@@ -26,7 +26,7 @@ from repsam_ros.network.adapter_files import (
     load_adapter,
     read_adapter,
 )
-from repsam_ros.network.adapters import merge_adapters
+from repsam_ros.network.adapters import merge_adapters, missing_peft
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.network.weights import ModelFile, find_model, load_network, load_weights
 
@@ -218,4 +218,9 @@ def _module(name: str) -> ModuleType:
     known = method_names()
     if name not in known:
         raise ConfigError(f"unknown method {name!r}; there are: {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != "peft":
+            raise
+        raise missing_peft() from error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from repsam_ros.errors import ConfigError
+from repsam_ros.errors import BackendError, ConfigError
 from repsam_ros.network.build import RepSam
 
 # PEFT takes seconds to import, which whoever runs a network without adapters should not wait for.
@@ -133,12 +133,19 @@ def add_adapters(network: RepSam, config: AdapterConfig) -> dict[str, int]:
     Raises:
         ConfigError: The ranks do not fit the network, or it has adapters already.
     """
-    from peft import LoraModel, VeraModel
-
     layers = adapted_layers(config, len(network.image_encoder.blocks))
+    try:
+        from peft import LoraModel, VeraModel
+    except ImportError as error:
+        raise missing_peft() from error
     model = VeraModel if config.variant == "vera" else LoraModel
     inject(network, model, _peft_config(config, layers))
     return layers
+
+
+def missing_peft() -> BackendError:
+    """What to say where PEFT is not installed."""
+    return BackendError("low-rank adapters need PEFT: pip install 'repsam_ros[adaptation]'")
 
 
 def inject(network: RepSam, model: type[BaseTuner], config: PeftConfig) -> Any:

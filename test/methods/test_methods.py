@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
-from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.errors import BackendError, CheckpointError, ConfigError
 from repsam_ros.methods import (
     PARTS,
     Method,
@@ -305,6 +306,14 @@ def test_repsam_reads_the_ranks_that_were_allocated(tmp_path: Path) -> None:
     assert groups.keys() == {"adapters", "fusion", "prompt_head"}
     with pytest.raises(ConfigError, match="give ranks_file"):
         open_method("repsam")
+
+
+@pytest.mark.parametrize("name", ["lora", "eva"])
+def test_a_missing_package_is_named(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    monkeypatch.delitem(sys.modules, f"repsam_ros.methods.{name}", raising=False)
+    with pytest.raises(BackendError, match=r"need PEFT: pip install 'repsam_ros\[adaptation\]'"):
+        opened(name, **OPTIONS.get(name, {})).prepare(base(), TRAINING)
 
 
 def test_ranks_of_other_layers_are_refused_and_their_report_is_kept(tmp_path: Path) -> None:
