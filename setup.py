@@ -40,6 +40,8 @@ ROS = [
     "ros-jazzy-std-srvs",
     "ros-jazzy-visualization-msgs",
 ]
+# Another implementation of CKA, which tests are held against; it brings matplotlib and pandas.
+ORACLE = ["ckatorch>=1.0.3"]
 TEST = ["hypothesis>=6.125", "pytest>=7.4"]
 DEV = [
     *TEST,
@@ -113,6 +115,7 @@ setup(
             *BACKBONES,
             *ROS,
             *DEV,
+            *ORACLE,
         ],
     },
     entry_points={

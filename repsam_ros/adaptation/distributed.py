@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from repsam_ros.errors import ConfigError
+from repsam_ros.errors import BackendError, ConfigError
 
 
 class Team:
@@ -73,8 +73,12 @@ class Team:
 
 
 def _engine(device: torch.device) -> Any:
-    from accelerate import Accelerator, DistributedDataParallelKwargs
-
+    try:
+        from accelerate import Accelerator, DistributedDataParallelKwargs
+    except ImportError as error:
+        raise BackendError(
+            "several processes need Accelerate: pip install 'repsam_ros[adaptation]'"
+        ) from error
     if device.type == "cuda" and device.index is not None:
         raise ConfigError(f"device {device}: under torchrun say cuda, each process gets its own")
     # Parts that lie idle in a step, such as tokens of masks nobody asked for, have no gradients.

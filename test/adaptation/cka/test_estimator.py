@@ -189,7 +189,7 @@ def test_agrees_with_ckatorch() -> None:
     """Its core alone: the package draws plots and asks for matplotlib and seaborn."""
     spec = importlib.util.find_spec("ckatorch")
     if spec is None or not spec.submodule_search_locations:
-        pytest.skip("needs ckatorch: pip install --no-deps ckatorch")
+        pytest.skip("needs ckatorch, which make setup-all installs")
     package = types.ModuleType("ckatorch")
     package.__path__ = list(spec.submodule_search_locations)
     sys.modules["ckatorch"] = package
