@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -179,9 +180,19 @@ def test_parts_of_a_batch_add_up_to_its_gradients(base: Path, pool: Path, tmp_pa
 
 def test_checkpointing_changes_nothing_but_memory(base: Path, pool: Path, tmp_path: Path) -> None:
     config = smoke(base, pool, "lora", {"rank": 2})
-    train(config, tmp_path / "kept", "cpu", False, float("inf"))
-    train(replace(config, checkpointing=True), tmp_path / "twice", "cpu", False, float("inf"))
+    calls = []
+    for checkpointing, name in ((False, "kept"), (True, "twice")):
+        (tmp_path / name).mkdir()
+        changed = replace(config, checkpointing=checkpointing)
+        trainer = Trainer(changed, tmp_path / name, torch.device("cpu"))
+        count = Counter[int]()
+        for k, block in enumerate(trainer.network.image_encoder.blocks):
+            block.register_forward_pre_hook(lambda *_, k=k, count=count: count.update([k]))
+        trainer.run()
+        calls.append(dict(count))
     assert rows(tmp_path / "kept") == rows(tmp_path / "twice")
+    # Nothing before the first block is trained: it has nothing to keep.
+    assert calls == [{0: 6, 1: 6, 2: 6}, {0: 6, 1: 12, 2: 12}]
 
 
 def test_validation_keeps_the_best_weights(base: Path, pool: Path, tmp_path: Path) -> None:
