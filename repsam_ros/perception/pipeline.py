@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from repsam_ros.backends import Backend, BackendConfig, BackendInfo, open_backend
-from repsam_ros.perception.canvas import fit, to_frame
+from repsam_ros.perception.canvas import Canvas, fit, to_frame
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
+from repsam_ros.perception.fragments import FragmentSettings, group_fragments
 from repsam_ros.perception.masks import MaskSettings, label_map, stability, suppress
 from repsam_ros.perception.prompts import find_prompts
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
@@ -23,12 +26,14 @@ class PipelineSettings:
         min_prompt_score: Heatmap maxima below are not prompted.
         max_prompts: Prompts a frame at most.
         masks: How masks are chosen.
+        fragments: How pieces of an object behind another are joined.
         cloud: How the cloud is made.
     """
 
     min_prompt_score: float = 0.2
     max_prompts: int = 40
     masks: MaskSettings = field(default_factory=MaskSettings)
+    fragments: FragmentSettings = field(default_factory=FragmentSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
 
@@ -71,7 +76,9 @@ class Pipeline:
         kept = suppress(logits > 0, scores, settings.masks)
         if len(kept) == 0:
             return _nothing(frame_px)
-        full = to_frame(logits[kept], canvas, frame_px)
+        joined, first = self._joined(logits[kept], scores[kept], canvas)
+        kept = kept[first]
+        full = to_frame(joined, canvas, frame_px)
         probabilities = expit(full, out=full)
         min_area = round(settings.masks.min_area_px * frame.depth_m.size / (640 * 480))
         labels, stays = label_map(probabilities, scores[kept], min_area)
@@ -81,6 +88,21 @@ class Pipeline:
         )
         points = (prompts.points_px[chosen] + 0.5) * scale - 0.5
         return Instances(labels, scores[chosen].astype(np.float32), points.astype(np.float32))
+
+    def _joined(
+        self, logits: NDArray[np.float32], scores: NDArray[np.float32], canvas: Canvas
+    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
+        """Logits of whole objects, and the index of the best mask of each."""
+        height, width = logits.shape[1:]
+        nearest = cv2.INTER_NEAREST_EXACT
+        depth_m = np.asarray(
+            cv2.resize(canvas.depth_m, (width, height), interpolation=nearest), np.float32
+        )
+        rows, columns = canvas.depth_m.shape
+        camera = canvas.intrinsics.scaled(width / columns, height / rows, width, height)
+        groups = group_fragments(logits, scores, depth_m, camera, self.settings.fragments)
+        first = np.unique(groups)
+        return np.stack([logits[groups == k].max(0) for k in first]), first
 
     def perceive(self, frame: RgbdFrame) -> Scene:
         """Instances of a frame and the cloud of objects and surroundings."""
