@@ -40,9 +40,9 @@ def markdown(content: dict[str, Any], charts: Sequence[str]) -> str:
         *_verdict_lines(content),
         *_comparison_parts(verdict),
         "## Allocation and fusion apart",
-        "{uniform, cka} x {RGB, RGB-D} on the seeds that all four have; not adjusted. All runs have "
-        "the learning rate that was best for the primary comparison's input, so a part of what "
-        "fusion brings may be that rate.",
+        "{uniform, cka} x {RGB, RGB-D} on the seeds that all four have; not adjusted. All runs "
+        "have the learning rate that was best for the primary comparison's input, so a part of "
+        "what fusion brings may be that rate.",
         *_factorial_parts(verdict["factorials"]),
         "## All arms",
         "Percent, means over seeds and images with 95 % intervals, and differences to `uniform` of "
