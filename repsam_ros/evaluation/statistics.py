@@ -83,6 +83,8 @@ def sign_flip_test(
     9,999 are drawn and the data themselves count as one more (Phipson and Smyth 2010).
     """
     sums = _group_sums(differences, groups)
+    if len(sums) < 2:
+        return 1.0  # both flips are as far from zero
     result = stats.permutation_test(
         (sums,),
         lambda flipped, axis: flipped.sum(axis=axis),

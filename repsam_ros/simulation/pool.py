@@ -144,9 +144,10 @@ def make_pool(folder: Path, settings: PoolSettings, size: tuple[int, int]) -> No
         logger.info("settling %d scenes into %s", settings.scene_count, scenes_path)
         seeds = [settings.scene_seed + i for i in range(settings.scene_count)]
         save_scenes(scenes_path, settle_scenes(seeds, settings.processes, settings.scenes))
-    logger.info("rendering %d pictures into %s", settings.pictures, folder)
     numbers = range(-(-settings.pictures // SHARD))
     missing = [n for n in numbers if not (folder / f"pixels-{n:05d}.npy").is_file()]
+    if missing:
+        logger.info("rendering %d shards of pictures into %s", len(missing), folder)
     render = partial(_render_shard, folder, scenes_path, settings, size)
     for _ in map_here(render, missing, settings.processes):
         pass

@@ -151,6 +151,7 @@ def test_sign_flips_by_hand() -> None:
     # The ablation's rule: five seeds cannot go below this.
     assert sign_flip_test(np.full(5, 0.7)) == pytest.approx(0.0625)
     assert sign_flip_test(np.zeros(4)) == 1
+    assert sign_flip_test(np.array([3.0])) == 1
 
 
 @settings(max_examples=40, deadline=None)

@@ -158,7 +158,7 @@ def measured(matrix: SceneMatrix, bootstrap: BootstrapSettings) -> Effect:
     return Effect(
         difference=float(means.mean()),
         ci95=crossed_interval(matrix, bootstrap),
-        p=sign_flip_test(means, seed=bootstrap.seed) if len(means) > 1 else 1.0,
+        p=sign_flip_test(means, seed=bootstrap.seed),
         seeds=matrix.seeds,
         by_seed=tuple(means.tolist()),
         scenes=len(matrix.images),
