@@ -23,6 +23,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="score DIR/NAME.png (uint16 ids, 0 = background) instead of running the pipeline",
     )
+    parser.add_argument(
+        "--see",
+        metavar="WHAT",
+        help="what it gets of a frame: rgbd (default), rgb (no depth) or depth (one grey)",
+    )
     add_pipeline_arguments(parser)
 
 
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.evaluation.evaluate import evaluate, predict_from_files, predict_with
     from repsam_ros.evaluation.report import text_table
 
-    names = ("dataset", "root", "split", "labels", "model", "backend", "device")
+    names = ("dataset", "root", "split", "labels", "see", "model", "backend", "device")
     content = {**given_values(args, names), "options": args.options}
     content = apply_overrides(content, args.overrides)
     config: EvaluationConfig | LabelMapConfig
@@ -50,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         subject = {"labels": config.labels}
     else:
         pipeline = config.open()
-        predict = predict_with(pipeline.segment)
+        predict = predict_with(pipeline.segment, config.see)
         subject = asdict(pipeline.info)
     metrics = evaluate(
         dataset,

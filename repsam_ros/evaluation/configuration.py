@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.evaluation.modality import RGBD, check_modality
 from repsam_ros.evaluation.statistics import BootstrapSettings
 from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
 
@@ -49,13 +50,18 @@ class EvaluationConfig(PipelineConfig):
     Attributes:
         split: One of the format's splits; None = all frames.
         options: Of the format, such as the camera of graspnet.
+        see: What the pipeline gets of a frame: ``rgbd``, ``rgb`` or ``depth``.
     """
 
     dataset: str
     root: str
     split: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    see: str = RGBD
     bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+
+    def __post_init__(self) -> None:
+        check_modality(self.see)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.depth_metrics import DepthScores, score_transparent_depth
 from repsam_ros.evaluation.metrics import COUNT_NAMES, SCORE_NAMES, score_labels
+from repsam_ros.evaluation.modality import RGBD, seen
 from repsam_ros.evaluation.object_sizes import object_results
 from repsam_ros.evaluation.overlay import draw_labels
 from repsam_ros.evaluation.report import ImageResult, write_report
@@ -56,13 +57,14 @@ class Prediction:
 Predict = Callable[[Sample], Prediction]
 
 
-def predict_with(segment: Callable[[RgbdFrame], Instances]) -> Predict:
-    """Predictions of a pipeline's ``segment``."""
+def predict_with(segment: Callable[[RgbdFrame], Instances], modality: str = RGBD) -> Predict:
+    """Predictions of a pipeline's ``segment``, which gets to see ``modality`` of each frame."""
 
     def predict(sample: Sample) -> Prediction:
+        frame = seen(sample.frame, modality)
         start_s = time.perf_counter()
         try:
-            instances = segment(sample.frame)
+            instances = segment(frame)
         except FrameError as error:
             raise FrameError(error.cause, f"{sample.name}: {error}") from error
         latency_s = time.perf_counter() - start_s

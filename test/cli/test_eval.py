@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,7 @@ def test_bad_label_maps_are_named_in_one_line(
         (("--set", "bootstrap.sample=3"), "unknown key sample"),
         (("--set", "bootstrap.samples=0"), "samples must be at least 1"),
         (("--set", "nonsense"), "expected KEY=VALUE"),
+        (("--see", "rgb"), "unknown key see"),
         (("--model", "x"), "unknown key model"),
     ],
 )
@@ -139,6 +141,13 @@ def test_split_is_kept_and_unknown_splits_are_named(
     assert "unknown split 'train' of mosd; there are: test" in capsys.readouterr().err
 
 
+def test_an_unknown_modality_lists_what_there_is(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_eval(root, "--see", "infrared", "--out", str(tmp_path / "out")) == 2
+    assert "see must be one of rgbd, rgb, depth, got 'infrared'" in capsys.readouterr().err
+
+
 def test_unknown_data_set_lists_what_exists(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -158,3 +167,30 @@ def test_the_shipped_pipeline_is_scored(
     assert metrics["config"]["model"] == "repsam_tiny"
     assert read_labels(out / "labels" / "b2.png").shape == (48, 64)
     assert "latency p50" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("see", ["rgb", "depth"])
+def test_a_modality_can_be_left_out(root: Path, tmp_path: Path, see: str) -> None:
+    folder, value = ("depth", 0) if see == "rgb" else ("rgb", 115)
+    lost = tmp_path / "lost"
+    shutil.copytree(root, lost)
+    for path in (lost / folder).iterdir():
+        pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        write_png(path, np.full_like(pixels, value))
+    # A low threshold, so that something is found in these plain frames.
+    low = ("--set", "pipeline.min_prompt_score=0.0", "--set", "pipeline.masks.min_score=0.0")
+    options = (*low, "--set", "bootstrap.samples=20", "--set", "pipeline.max_prompts=5")
+    for name, folder, more in (
+        ("whole", root, ()),
+        ("left_out", root, ("--see", see)),
+        ("lost", lost, ()),
+    ):
+        assert run_eval(folder, "--out", str(tmp_path / name), *options, *more) == 0
+    maps = {
+        name: read_labels(tmp_path / name / "labels" / "b2.png")
+        for name in ("whole", "left_out", "lost")
+    }
+    assert maps["left_out"].any() and np.array_equal(maps["left_out"], maps["lost"])
+    assert not np.array_equal(maps["left_out"], maps["whole"])
+    metrics = json.loads((tmp_path / "left_out" / "metrics.json").read_text())
+    assert metrics["config"]["see"] == see
