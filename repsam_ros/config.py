@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any, TypeVar
 import dacite
 import yaml
 
-from repsam_ros.errors import ConfigError
+from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.paths import share_dir
 
 T = TypeVar("T")
@@ -80,8 +81,29 @@ def build_config(cls: type[T], content: dict[str, Any], source: str) -> T:
         raise ConfigError(f"{source}: unknown key {keys} in {cls.__name__}") from error
     except dacite.DaciteError as error:
         raise ConfigError(f"{source}: {error}") from error
-    except ConfigError as error:
-        raise ConfigError(f"{source}: {error}") from error
+    except (ConfigError, DatasetError) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def load_json(cls: type[T], path: Path, what: str) -> T:
+    """An instance of ``cls`` from the JSON file that a command wrote.
+
+    Args:
+        what: The file should hold, for messages.
+
+    Raises:
+        DatasetError: The file is missing, no JSON, or holds something else.
+        ConfigError: An entry is missing, unknown or of a wrong type.
+    """
+    try:
+        content = json.loads(path.read_text())
+    except OSError as error:
+        raise DatasetError(f"{path}: {error.strerror}") from error
+    except ValueError as error:
+        raise DatasetError(f"{path}: not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise DatasetError(f"{path}: not {what}")
+    return build_config(cls, content, str(path))
 
 
 def _names(value: Any) -> Any:

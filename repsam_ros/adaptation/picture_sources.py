@@ -53,6 +53,7 @@ class DatasetSettings:
         root: Where it lies.
         split: One of the format's; all of them without it.
         options: Of the format, such as the camera of graspnet.
+        frames: Names of those that are used; all of them without it.
         seed: Of order and augmentation.
         workers: Processes that read.
         augmentation: How frames are varied; null leaves them as they are.
@@ -62,6 +63,7 @@ class DatasetSettings:
     root: str
     split: str | None = None
     options: dict[str, Any] = field(default_factory=dict)
+    frames: tuple[str, ...] | None = None
     seed: int = 0
     workers: int = 2
     augmentation: AugmentationSettings | None = field(default_factory=AugmentationSettings)
@@ -131,7 +133,14 @@ def open_source(
         workers, root = frames.workers, Path(frames.root)
         options = tuple(frames.options.items())
         maker = SamplePictures(
-            frames.name, root, frames.split, size, frames.seed, frames.augmentation, options
+            frames.name,
+            root,
+            frames.split,
+            size,
+            frames.seed,
+            frames.augmentation,
+            options,
+            frames.frames,
         )
     return _Made(maker, LoaderSettings(batch_size, workers), team, first_step)
 

@@ -26,7 +26,7 @@ from repsam_ros.adaptation.augmentation import (
     varied_picture,
     vary_color,
 )
-from repsam_ros.datasets import Dataset, open_dataset
+from repsam_ros.datasets import Dataset, open_dataset, select_frames
 from repsam_ros.simulation.source import source_picture
 
 _SHUFFLE, _VARY = 0, 1
@@ -40,9 +40,14 @@ class PictureMaker(Protocol):
 
 @lru_cache(maxsize=4)
 def _opened(
-    name: str, root: Path, split: str | None, options: tuple[tuple[str, Any], ...]
+    name: str,
+    root: Path,
+    split: str | None,
+    options: tuple[tuple[str, Any], ...],
+    frames: tuple[str, ...] | None,
 ) -> Dataset:
-    return open_dataset(name, root, split, **dict(options))
+    dataset = open_dataset(name, root, split, **dict(options))
+    return dataset if frames is None else select_frames(dataset, frames)
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,10 @@ class SamplePictures:
 
     Attributes:
         options: Names and values of options of the format.
+        frames: Names of the samples; all of them without it.
 
     Raises:
-        DatasetError: The data set cannot be opened.
+        DatasetError: The data set cannot be opened, or lacks one of the frames.
     """
 
     dataset: str
@@ -65,6 +71,7 @@ class SamplePictures:
     seed: int
     augmentation: AugmentationSettings | None
     options: tuple[tuple[str, Any], ...] = ()
+    frames: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         self._samples()  # what is wrong with it shows now
@@ -79,7 +86,7 @@ class SamplePictures:
         return varied_picture(sample, self.canvas_px, self.augmentation, rng)
 
     def _samples(self) -> Dataset:
-        return _opened(self.dataset, self.root, self.split, self.options)
+        return _opened(self.dataset, self.root, self.split, self.options, self.frames)
 
 
 @lru_cache(maxsize=4)

@@ -165,18 +165,23 @@ def read_allocation(path: Path) -> RankAllocation:
     Raises:
         ConfigError: Missing, not JSON or without the fields of an allocation.
     """
+    content = _read(path)
+    names = {field.name for field in fields(RankAllocation)}
+    known = {k: v for k, v in content.items() if k in names}
+    return build_config(RankAllocation, known, str(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: not a readable rank allocation: {error}") from error
-    names = {field.name for field in fields(RankAllocation)}
-    known = {k: v for k, v in content.items() if k in names} if isinstance(content, dict) else {}
-    return build_config(RankAllocation, known, str(path))
+    return content if isinstance(content, dict) else {}
 
 
 def planned_for(path: Path) -> dict[str, tuple[str, ...]]:
     """Adapted layers and trained parts that a readable ``ranks.json`` says its budget covers."""
-    config = json.loads(path.read_text()).get("config", {})
+    config = _read(path).get("config", {})
     return {name: tuple(config[name]) for name in ("modules", "parts") if name in config}
 
 

@@ -74,7 +74,19 @@ class Trainer:
             self._check_origin(state)
         self._prepare_method(None if state is None else json.loads(state["method"]))
         set_training_mode(self.network)
-        self.average = {name: value.detach().clone() for name, value in self._tuned().items()}
+        self.objective = self.team.share(Objective(self.network, config, self.method))
+        self._groups = () if self.base is None else self.base.groups
+        # All that the base does not bring. References, as training changes it in place; sharing
+        # moves it once, before.
+        self._tuned = tuned_tensors(self.network, self._groups)
+        self.average = {name: value.detach().clone() for name, value in self._tuned.items()}
+        parameters = {name for name, _ in self.network.named_parameters()}
+        # Running means of norms that are trained.
+        self._statistics = [
+            value
+            for name, value in self._tuned.items()
+            if value.is_floating_point() and name not in parameters
+        ]
         self.optimizer = self.method.optimizer(
             self.network, config.learning_rate, config.weight_decay
         )
@@ -83,7 +95,6 @@ class Trainer:
         self._waiting = Waiting()
         if state is not None:
             self._take(state)
-        self.objective = self.team.share(Objective(self.network, config, self.method))
         self._held_out = None
         if (held := config.validation) is not None:
             self._held_out = self._fixed(held.data, held.batches, "validation")
@@ -142,16 +153,6 @@ class Trainer:
         """As ``result_path``, of the step with the lowest loss in validation."""
         return self.out / "best.safetensors"
 
-    def _trained_statistics(self) -> list[Tensor]:
-        """Running means of norms that are trained."""
-        parameters = {name for name, _ in self.network.named_parameters()}
-        tuned = self._tuned().items()
-        return [v for name, v in tuned if v.is_floating_point() and name not in parameters]
-
-    def _tuned(self) -> dict[str, Tensor]:
-        """All that the base does not bring; a reference, not a copy."""
-        return tuned_tensors(self.network, () if self.base is None else self.base.groups)
-
     def save(self) -> None:
         """Writes the state to resume from and the averaged weights."""
         self._saved_step = self.step
@@ -166,7 +167,7 @@ class Trainer:
             "processes": self.team.size,
             "method": json.dumps(resolved_config(self.method)),
             "method_state": self.method.state(),
-            "tuned": self._tuned(),
+            "tuned": self._tuned,
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
@@ -177,15 +178,14 @@ class Trainer:
 
     def _write_result(self, path: Path) -> None:
         if self.record is not None:
-            groups = () if self.base is None else self.base.groups
-            save_adapter(path, self.network, self.record, groups)
+            save_adapter(path, self.network, self.record, self._groups)
             return
         note = {"config": to_plain(self.config), "step": self.step}
         save_weights(path, self.network.state_dict(), self.config.network, note)
 
     @torch.no_grad()
     def _take(self, state: dict[str, Any]) -> None:
-        for name, value in self._tuned().items():
+        for name, value in self._tuned.items():
             value.copy_(state["tuned"][name])
         for name, value in self.average.items():
             value.copy_(state["average"][name])
@@ -263,7 +263,7 @@ class Trainer:
             group["lr"] = learning_rate(config, self.step)
         self.optimizer.zero_grad(set_to_none=True)
         metrics = self._add_gradients(_parts(pictures, config.accumulate), draw)
-        self.team.average(self._trained_statistics())
+        self.team.average(self._statistics)
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), 1.0)
         self.optimizer.step()
         self.method.after_step(self.network, self.step)
@@ -301,7 +301,7 @@ class Trainer:
     def averaged(self) -> Iterator[None]:
         """The network has the averaged weights inside."""
         with torch.no_grad():
-            tuned = self._tuned()
+            tuned = self._tuned
             kept = {name: value.detach().clone() for name, value in tuned.items()}
             try:
                 for name, value in tuned.items():
@@ -315,7 +315,7 @@ class Trainer:
     def _update_average(self) -> None:
         # A short memory at first, else the average would keep the random start for long.
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))
-        tuned = self._tuned()
+        tuned = self._tuned
         floating = [name for name, value in tuned.items() if value.is_floating_point()]
         torch._foreach_lerp_(
             [self.average[name] for name in floating], [tuned[name] for name in floating], 1 - decay

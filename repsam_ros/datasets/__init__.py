@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.config import build_config
-from repsam_ros.errors import ConfigError, DatasetError
+from repsam_ros.errors import ConfigError, DatasetError, shortened
 from repsam_ros.structures import RgbdFrame
 
 
@@ -149,6 +149,19 @@ def open_dataset(name: str, root: Path, split: str | None = None, **options: Any
     if shared := [each for each, count in Counter(names).items() if count > 1]:
         raise DatasetError(f"{root}: several frames named {shared[0]}")
     return dataset
+
+
+def select_frames(dataset: Dataset, names: Sequence[str]) -> Dataset:
+    """The samples of these names, in that order.
+
+    Raises:
+        DatasetError: There is none of a name.
+    """
+    places = {name: place for place, name in enumerate(dataset.names)}
+    if missing := [name for name in names if name not in places]:
+        raise DatasetError(f"no frame named {shortened(missing)}")
+    chosen = [places[name] for name in names]
+    return LazyDataset(names, lambda index: dataset[chosen[index]])
 
 
 def dataset_format(name: str) -> ModuleType:

@@ -24,7 +24,7 @@ from repsam_ros.network.adapter_files import (
     check_base,
     holds_adapter,
     load_adapter,
-    read_adapter,
+    read_record,
 )
 from repsam_ros.network.adapters import merge_adapters, missing_peft
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
@@ -187,7 +187,7 @@ def load_method(
         CheckpointError: Broken file, another base, or names and shapes do not fit.
         ConfigError: This version does not know the method or its configuration.
     """
-    record, _ = read_adapter(path)
+    record = read_record(path)
     check_base(path, record, base_sha256)
     method = open_method(record.method, record.config)
     method.prepare(network, Training())
@@ -206,8 +206,8 @@ def load_model(name_or_path: str) -> tuple[RepSam, ModelFile]:
     """
     model = find_model(name_or_path)
     if not holds_adapter(model.path):
-        return load_network(name_or_path)
-    record, _ = read_adapter(model.path)
+        return load_network(name_or_path, model)
+    record = read_record(model.path)
     network = build_network(build_config(NetworkConfig, dict(record.network), str(model.path)))
     base = load_weights(network, record.base)
     method, _ = load_method(model.path, network, base.sha256, base.groups)

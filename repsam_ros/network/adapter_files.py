@@ -99,10 +99,19 @@ def read_adapter(path: Path) -> tuple[AdapterRecord, dict[str, Tensor]]:
         CheckpointError: Not a safetensors file, or not one of an adapter.
     """
     tensors, metadata = read_safetensors(path)
+    return _record(path, metadata), tensors
+
+
+def read_record(path: Path) -> AdapterRecord:
+    """As :func:`read_adapter`, without reading the tensors."""
+    return _record(path, read_metadata(path))
+
+
+def _record(path: Path, metadata: Mapping[str, str]) -> AdapterRecord:
     if _FORMAT not in metadata:
         raise CheckpointError(f"{path} holds no adapter")
     try:
-        return AdapterRecord(**json.loads(metadata[_FORMAT])), tensors
+        return AdapterRecord(**json.loads(metadata[_FORMAT]))
     except (ValueError, TypeError) as error:
         raise CheckpointError(f"{path}: its record cannot be read: {error}") from error
 

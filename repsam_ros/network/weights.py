@@ -184,14 +184,17 @@ def load_weights(network: RepSam, name_or_path: str) -> ModelFile:
     return replace(model, groups=groups)
 
 
-def load_network(name_or_path: str) -> tuple[RepSam, ModelFile]:
+def load_network(name_or_path: str, found: ModelFile | None = None) -> tuple[RepSam, ModelFile]:
     """Builds the network that a weight file belongs to and loads it, in evaluation mode.
+
+    Args:
+        found: What :func:`find_model` says of it, where that is known: hashing takes time.
 
     Raises:
         CheckpointError: As :func:`load_weights`, or the file holds SAM's own weights only, which
             find no prompts by themselves.
     """
-    model = find_model(name_or_path)
+    model = find_model(name_or_path) if found is None else found
     state, metadata = _read(model.path)
     if "network" not in metadata:
         raise CheckpointError(

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.perception.clouds import unproject
 from repsam_ros.structures import Intrinsics
 
 _HYPOTHESES, _SAMPLE, _FEWEST = 64, 256, 15
@@ -88,7 +89,7 @@ def group_fragments(
         return groups
     sure = np.where(logits > 0, scores[:, None, None] / (1 + np.exp(-np.abs(logits))), -1)
     owner = np.where((logits > 0).any(0), sure.argmax(0), -1)
-    rays = _rays(intrinsics, depth_m.shape)
+    rays = unproject(np.ones_like(depth_m), intrinsics).astype(np.float64)
     pieces = [_piece(owner == k, rays, depth_m, settings.inlier_m) for k in range(len(logits))]
     for i, j in combinations(range(len(logits)), 2):
         a, b = pieces[i], pieces[j]
@@ -102,14 +103,6 @@ def group_fragments(
         ):
             groups[groups == groups[j]] = groups[i]
     return groups
-
-
-def _rays(intrinsics: Intrinsics, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """(h, w, 3) with z = 1."""
-    rows, columns = np.indices(shape)
-    x = (columns - intrinsics.cx) / intrinsics.fx
-    y = (rows - intrinsics.cy) / intrinsics.fy
-    return np.stack([x, y, np.ones(shape)], -1)
 
 
 def _piece(

@@ -57,7 +57,7 @@ def ablate(
     find_device(device)
     base = find_model(config.base)
     out = out.resolve()
-    _keep_config(config, base.sha256, out)
+    kept = _keep_config(config, base.sha256, out)
     here = Stages(_with_folders(config, out), out, device, processes, cluster)
     here.make_pictures()
     tuned = here.tune()
@@ -66,11 +66,16 @@ def ablate(
     values = {name: report.values(config.cka.rows) for name, report in reports.items()}
     runs = plan_runs(here.config, here.costs, values)
     results = here.finish(runs, rates)
-    about = {"learning_rates": rates, "tuning": tuned, "base_sha256": base.sha256}
+    about = {
+        "learning_rates": rates,
+        "tuning": tuned,
+        "base_sha256": base.sha256,
+        "config": kept,
+    }
     return _report(here, results, runs, reports, about)
 
 
-def _keep_config(config: AblationConfig, base_sha256: str, out: Path) -> None:
+def _keep_config(config: AblationConfig, base_sha256: str, out: Path) -> dict[str, Any]:
     """Refuses another experiment's folder; further arms and seeds may join an old one."""
     path = out / "config.json"
     content = {**to_plain(config), "base_sha256": base_sha256}
@@ -84,6 +89,7 @@ def _keep_config(config: AblationConfig, base_sha256: str, out: Path) -> None:
             raise ConfigError(f"{out} holds another experiment: {changed[0]}")
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n")
+    return content
 
 
 def _with_folders(config: AblationConfig, out: Path) -> AblationConfig:
@@ -107,7 +113,6 @@ def _report(
     verdict = judge(results, here.config.verdict)
     about = {
         **about,
-        "config": json.loads((here.out / "config.json").read_text()),
         "cka": {name: asdict(report)["rows"] for name, report in reports.items()},
         "planned": [run.key for run in runs],
         "same_ranks": {run.key: one.key for run, one in first_of_same(runs).items() if run != one},
@@ -123,10 +128,9 @@ def _mechanism(
     if "paired" not in reports:
         return None
     config, norms = here.config, None
-    weights = here.out / "full" / "weights.safetensors"
     if "finetuned" in reports:
         states = []
-        for name in (config.base, str(weights)):
+        for name in (config.base, str(here.full_weights)):
             network = build_network(config.train.network)
             load_weights(network, name)
             states.append(network.state_dict())

@@ -12,7 +12,7 @@ from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
 from repsam_ros.errors import shortened
 from repsam_ros.evaluation.report import TITLES
 
-_SCORES = ("strict_miou", "overlap_f", "boundary_f", "pct75")
+SHOWN_SCORES = ("strict_miou", "overlap_f", "boundary_f", "pct75")
 _CAPTIONS = {
     "differences": "Difference to `uniform` of the same budget and input, 95 % intervals.",
     "ranks": "Ranks that each arm gives the blocks, means over seeds.",
@@ -102,11 +102,11 @@ def _comparison_table(definitions: list[dict[str, Any]]) -> str:
                 f"`{each['arm']}`",
                 each["against"],
                 *_effect_cells(effect),
-                *(_p(p) for p in (effect["p"], each["p_holm"], each["p_equivalence"])),
+                *(p_text(p) for p in (effect["p"], each["p_holm"], each["p_equivalence"])),
                 f"{signs[0]}/{signs[1]}",
             ]
         )
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _factorial_parts(factorials: list[dict[str, Any]]) -> list[str]:
@@ -115,10 +115,10 @@ def _factorial_parts(factorials: list[dict[str, Any]]) -> list[str]:
     for each in factorials:
         begin = [each["dataset"], TITLES[each["metric"]]]
         for name, effect in each["effects"].items():
-            rows.append([*begin, name, *_effect_cells(effect), _p(effect["p"])])
+            rows.append([*begin, name, *_effect_cells(effect), p_text(effect["p"])])
         if each["not_judged"]:
             reasons.append(f"Not judged on {each['dataset']}: {each['not_judged']}.")
-    return [*([_table(heads, rows)] if rows else []), *reasons]
+    return [*([table(heads, rows)] if rows else []), *reasons]
 
 
 def _arm_parts(arms: list[dict[str, Any]]) -> list[str]:
@@ -135,7 +135,7 @@ def _arm_parts(arms: list[dict[str, Any]]) -> list[str]:
 
 def _score_table(rows: list[dict[str, Any]], key: str, form: str) -> str:
     """An arm a line, a score a column."""
-    scores = [name for name in _SCORES if any(row["metric"] == name for row in rows)]
+    scores = [name for name in SHOWN_SCORES if any(row["metric"] == name for row in rows)]
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for row in rows:
         seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
@@ -143,7 +143,7 @@ def _score_table(rows: list[dict[str, Any]], key: str, form: str) -> str:
         interval = "-" if row["ci95"] is None else " to ".join(f"{v:{form}}" for v in row["ci95"])
         cells.setdefault(run, {})[row["metric"]] = f"{row[key]:{form}} ({interval})"
     heads = ["arm", "mean rank", "input", "seeds", *(TITLES[name] for name in scores)]
-    return _table(heads, [[*run, *(found[s] for s in scores)] for run, found in cells.items()])
+    return table(heads, [[*run, *(found[s] for s in scores)] for run, found in cells.items()])
 
 
 def _cka_parts(reports: dict[str, Any]) -> list[str]:
@@ -160,7 +160,7 @@ def _cka_parts(reports: dict[str, Any]) -> list[str]:
         return ["No arm needed it."]
     lines = enumerate(zip(*columns.values(), strict=True))
     intro = "Debiased estimates with 95 % intervals by bootstrap over scenes."
-    return [intro, _table(["block", *columns], [[str(block), *line] for block, line in lines])]
+    return [intro, table(["block", *columns], [[str(block), *line] for block, line in lines])]
 
 
 def _mechanism_parts(mechanism: dict[str, Any] | None) -> list[str]:
@@ -173,7 +173,7 @@ def _mechanism_parts(mechanism: dict[str, Any] | None) -> list[str]:
     found = {title: mechanism[name] for name, title in names.items()}
     lines = [
         f"- 1 - CKA and {title}: "
-        + ("not measured" if each is None else f"rho = {each['rho']:+.2f}, p = {_p(each['p'])}")
+        + ("not measured" if each is None else f"rho = {each['rho']:+.2f}, p = {p_text(each['p'])}")
         for title, each in found.items()
     ]
     columns = {"1 - CKA": mechanism["one_minus_cka"]}
@@ -183,7 +183,7 @@ def _mechanism_parts(mechanism: dict[str, Any] | None) -> list[str]:
         for block, row in enumerate(zip(*columns.values(), strict=True))
     ]
     intro = f"Spearman's rho over {len(rows)} blocks with its permutation p."
-    return [intro, "\n".join(lines), _table(["block", *columns], rows)]
+    return [intro, "\n".join(lines), table(["block", *columns], rows)]
 
 
 def _run_parts(content: dict[str, Any]) -> list[str]:
@@ -212,7 +212,7 @@ def _run_parts(content: dict[str, Any]) -> list[str]:
     parts = [
         f"{len(content['runs'])} runs, {hours:.1f} hours of computing together, repsam_ros "
         f"{content['version']}.",
-        _table(heads, rows),
+        table(heads, rows),
     ]
     if same := content["about"].get("same_ranks"):
         arms = sorted(
@@ -233,17 +233,20 @@ def _range(runs: list[dict[str, Any]], name: str) -> str:
 
 def _effect_cells(effect: dict[str, Any]) -> list[str]:
     counts = [str(len(effect["seeds"])), str(effect["scenes"])]
-    return [*counts, f"{effect['difference']:+.2f}", _bounds(effect["ci95"])]
+    return [*counts, f"{effect['difference']:+.2f}", interval_text(effect["ci95"])]
 
 
-def _bounds(ci95: list[float] | None) -> str:
+def interval_text(ci95: list[float] | None) -> str:
+    """Bounds of a difference."""
     return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"
 
 
-def _p(p: float) -> str:
+def p_text(p: float) -> str:
+    """A p value."""
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
     lines = [heads, ["---"] * len(heads), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +38,7 @@ class PlannedRun:
     fusion: bool
     seed: int
     method: str
-    ranks: tuple[int, ...] = field(default=())
+    ranks: tuple[int, ...] = ()
 
     @property
     def key(self) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from repsam_ros.config import build_config
+from repsam_ros.config import load_json
 from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.paths import atomic_path
@@ -106,15 +106,4 @@ def read_result(path: Path) -> RunResult:
         DatasetError: The file is missing, no JSON, or holds unusable scores.
         ConfigError: An entry is missing, unknown or of a wrong type.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: not the result of a run")
-    try:
-        return build_config(RunResult, content, str(path))
-    except DatasetError as error:
-        raise DatasetError(f"{path}: {error}") from error
+    return load_json(RunResult, path, "the result of a run")

@@ -123,16 +123,17 @@ class Stages:
     def _trial(self, run: PlannedRun, rate: float, frames: Mapping[str, Path], real: bool) -> Trial:
         return Trial(self.config, run, rate, frames, real, self.device)
 
-    def full_finetuning(self, rate: float) -> Path:
+    @property
+    def full_weights(self) -> Path:
         """Weights of the fully fine-tuned network, which the comparison ``finetuned`` needs."""
-        out = self.out / "full"
-        weights = out / "weights.safetensors"
-        if not weights.is_file():
+        return self.out / "full" / "weights.safetensors"
+
+    def _finetune(self, rate: float) -> None:
+        if not self.full_weights.is_file():
             run = PlannedRun(FULL, 1, self.config.verdict.fusion, _FULL_SEED, FULL)
             config = training_config(self._trial(run, rate, {}, False))
             with one_thread():
-                train(config, out, self.device, False, float("inf"))
-        return weights
+                train(config, self.full_weights.parent, self.device, False, float("inf"))
 
     def measured_cka(self, full_rate: float) -> dict[str, CkaReport]:
         """Report of each comparison that some arm follows."""
@@ -140,15 +141,16 @@ class Stages:
         for name in needed_comparisons(self.config):
             path = self.out / "cka" / name / "cka.json"
             if not path.is_file():
-                full = str(self.full_finetuning(full_rate)) if name == "finetuned" else None
+                if name == "finetuned":
+                    self._finetune(full_rate)
                 with one_thread():
-                    report = compare(self._cka_config(name, full), find_device(self.device))
+                    report = compare(self._cka_config(name), find_device(self.device))
                 write_png(path.with_suffix(".png"), layer_plot(report))
                 write_cka_report(path, report)
             reports[name] = read_cka_report(path)
         return reports
 
-    def _cka_config(self, comparison: str, finetuned: str | None) -> CkaConfig:
+    def _cka_config(self, comparison: str) -> CkaConfig:
         settings, config = self.config.cka, self.config
         robot = PictureSettings(SimulatedPictures(settings.seed, settings.sensor))
         unpaired = PictureSettings(source_stream=SourceStreamPictures())
@@ -156,7 +158,7 @@ class Stages:
             comparison=comparison,
             model=config.base,
             backbone=config.train.network.backbone,
-            finetuned_model=finetuned,
+            finetuned_model=str(self.full_weights) if comparison == "finetuned" else None,
             target=robot,
             source=unpaired if comparison == "covariance" else None,
             factors=("source",),

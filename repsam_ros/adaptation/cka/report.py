@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from repsam_ros import __version__
 from repsam_ros.adaptation.cka.sums import Estimates
-from repsam_ros.config import build_config
-from repsam_ros.errors import DatasetError
+from repsam_ros.config import load_json
 from repsam_ros.paths import atomic_path
 
 ROWS = ("image_mean", "tokens")
@@ -89,15 +88,7 @@ def read_cka_report(path: Path) -> CkaReport:
         DatasetError: The file is missing or no such report.
         ConfigError: An entry is missing, unknown or of a wrong type.
     """
-    try:
-        content = json.loads(path.read_text())
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror}") from error
-    except ValueError as error:
-        raise DatasetError(f"{path}: not JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise DatasetError(f"{path}: not a CKA report")
-    return build_config(CkaReport, content, str(path))
+    return load_json(CkaReport, path, "a CKA report")
 
 
 def text_table(report: CkaReport) -> str:
