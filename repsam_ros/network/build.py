@@ -17,6 +17,7 @@ from repsam_ros.network.geometry import (
     FEATURE_COUNT,
     Geometry,
     dense_geometry,
+    of_prompts,
     prompt_relations,
 )
 from repsam_ros.network.heads import GeometricPrompt, MaskDetail, PromptHead
@@ -32,6 +33,25 @@ class NetworkConfig:
     """
 
     backbone: str = "vit_tiny"
+
+
+class DecoderState(NamedTuple):
+    """What decoding prompts needs of B canvases of H x W pixels, computed once an image.
+
+    Attributes:
+        embedding: (B, C, H/16, W/16).
+        skip2, skip4, skip8: Detail at strides 2, 4 and 8, as it is added to the mask decoder's.
+        points_m, normals, valid, around: See ``network.geometry.Geometry``.
+    """
+
+    embedding: Tensor
+    skip2: Tensor
+    skip4: Tensor
+    skip8: Tensor
+    points_m: Tensor
+    normals: Tensor
+    valid: Tensor
+    around: Tensor
 
 
 class EncodedImage(NamedTuple):
@@ -60,6 +80,12 @@ class DecodedMasks(NamedTuple):
 
     logits: Tensor
     predicted_iou: Tensor
+
+
+class _Extended(NamedTuple):
+    extension: DecoderExtension
+    encoded: EncodedImage
+    image_index: Tensor
 
 
 class RepSam(nn.Module):
@@ -127,6 +153,12 @@ class RepSam(nn.Module):
         heatmap, foreground = self.prompt_head(embedding, pyramid)
         return EncodedImage(embedding, pyramid, heatmap, foreground, geometry, streams[first])
 
+    def decoder_state(self, encoded: EncodedImage) -> DecoderState:
+        """What :meth:`decode_state` needs of canvases; the rest can be forgotten."""
+        skips = self.mask_detail.skips(encoded.pyramid)
+        _, points_m, normals, valid, around = encoded.geometry
+        return DecoderState(encoded.embedding, *skips, points_m, normals, valid, around)
+
     def decode(self, encoded: EncodedImage, image_index: Tensor, points_px: Tensor) -> DecodedMasks:
         """Masks of all prompts in one batch.
 
@@ -135,7 +167,23 @@ class RepSam(nn.Module):
             image_index: (N,) int64, canvas of each prompt.
             points_px: (N, 2) x, y on the canvas.
         """
-        relations2 = prompt_relations(encoded.geometry, image_index, points_px)
+        extended = None
+        if self.decoder_extension is not None:
+            extended = _Extended(self.decoder_extension, encoded, image_index)
+        return self._decode(self.decoder_state(encoded), image_index, points_px, extended)
+
+    def decode_state(self, state: DecoderState, points_px: Tensor) -> DecodedMasks:
+        """As :meth:`decode`, all prompts on one canvas, without a ``decoder_extension``."""
+        return self._decode(state, None, points_px, None)
+
+    def _decode(
+        self,
+        state: DecoderState,
+        image_index: Tensor | None,
+        points_px: Tensor,
+        extended: _Extended | None,
+    ) -> DecodedMasks:
+        relations2 = prompt_relations(state, image_index, points_px)
         relations = F.avg_pool2d(relations2, 2)
         sparse = self._point_tokens(points_px)
         dense = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
@@ -143,26 +191,25 @@ class RepSam(nn.Module):
         decoder = self.mask_decoder
         fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         tokens = torch.cat([fixed.expand(len(sparse), -1, -1), sparse], 1)
-        source = encoded.embedding.index_select(0, image_index) + dense
+        source = of_prompts(state.embedding, image_index) + dense
         position = self.prompt_encoder.get_dense_pe()
-        positions = position.expand(len(sparse), -1, -1, -1)
         count, channels, height, width = source.shape
-        extension = self.decoder_extension
-        if extension is None:
-            out, source = decoder.transformer(source, positions, tokens)
+        if extended is None:
+            out, source = decoder.transformer(source, position, tokens)
         else:
-            further = extension.tokens(encoded, image_index, points_px, position)
+            extension, encoded, index = extended
+            further = extension.tokens(encoded, index, points_px, position)
             out, source, further = run_transformer(
-                decoder.transformer, source, positions, tokens, further, extension.shares()
+                decoder.transformer, source, position, tokens, further, extension.shares()
             )
         source = source.transpose(1, 2).reshape(count, channels, height, width)
-        upscaled = self._upscale(source, encoded.pyramid, relations, image_index)
+        upscaled = self._upscale(source, state, relations, image_index)
         token = out[:, 1]
         weights = decoder.output_hypernetworks_mlps[0](token)
         mask = torch.einsum("nc,nchw->nhw", weights, upscaled)
-        if extension is not None:
-            mask = extension.correct(mask, further, upscaled, encoded, image_index)
-        skip2 = self.mask_detail.skip2(encoded.pyramid.stride2).index_select(0, image_index)
+        if extended is not None:
+            mask = extension.correct(mask, further, upscaled, encoded, index)
+        skip2 = of_prompts(state.skip2, image_index)
         logits = self.mask_detail.fine_mask(mask, token, upscaled, skip2, relations2)
         return DecodedMasks(logits, decoder.iou_prediction_head(out[:, 0])[:, 0])
 
@@ -177,15 +224,13 @@ class RepSam(nn.Module):
         return torch.cat([point, padding], 1)
 
     def _upscale(
-        self, source: Tensor, pyramid: Pyramid, relations: Tensor, image_index: Tensor
+        self, source: Tensor, state: DecoderState, relations: Tensor, image_index: Tensor | None
     ) -> Tensor:
         """SAM's output upscaling with the detail added at strides 8 and 4."""
         first, norm, activation, second, last = self.mask_decoder.output_upscaling
-        detail = self.mask_detail
-        skip8 = detail.skip8(pyramid.stride8).index_select(0, image_index)
-        x = activation(norm(first(source) + skip8))
-        skip4 = detail.skip4(pyramid.stride4).index_select(0, image_index)
-        upscaled: Tensor = last(second(x) + skip4 + detail.relations4(relations))
+        x = activation(norm(first(source) + of_prompts(state.skip8, image_index)))
+        skip4 = of_prompts(state.skip4, image_index)
+        upscaled: Tensor = last(second(x) + skip4 + self.mask_detail.relations4(relations))
         return upscaled
 
 

@@ -5,7 +5,7 @@ All of it runs in float32: inverse depth in bf16 loses millimetres.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -22,12 +22,28 @@ class Geometry(NamedTuple):
         points_m: (B, 3, H / 2, W / 2), camera optical frame, 0 where unknown.
         normals: (B, 3, H / 2, W / 2), unit, towards the camera, 0 where unknown.
         valid: (B, 1, H / 2, W / 2), 1 where depth is measured, float.
+        around: (B, 7, H / 2, W / 2), point, normal and validity, on holes those of their
+            surroundings: where a prompt takes them from.
     """
 
     features: Tensor
     points_m: Tensor
     normals: Tensor
     valid: Tensor
+    around: Tensor
+
+
+class PromptGeometry(Protocol):
+    """What prompts are related to; attributes as those of :class:`Geometry`."""
+
+    @property
+    def points_m(self) -> Tensor: ...
+    @property
+    def normals(self) -> Tensor: ...
+    @property
+    def valid(self) -> Tensor: ...
+    @property
+    def around(self) -> Tensor: ...
 
 
 def _box(values: Tensor, size: int) -> Tensor:
@@ -110,7 +126,17 @@ def _dense_geometry(depth_m: Tensor, intrinsics: Tensor) -> Geometry:
     half_rays = _rays(_scaled_intrinsics(intrinsics, 0.5), *half_inverse.shape[-2:])
     points = half_rays / half_inverse.clamp(min=1e-2) * half_valid
     half_normals = _unit(F.avg_pool2d(normals, 2)) * half_valid
-    return Geometry(features, points, half_normals, half_valid)
+    around = _around(points, half_normals, half_valid)
+    return Geometry(features, points, half_normals, half_valid, around)
+
+
+def _around(points_m: Tensor, normals: Tensor, valid: Tensor) -> Tensor:
+    share = _box(valid, 5)
+    hole = 1 - valid
+    filled = points_m + hole * _box(points_m, 5) / share.clamp(min=1e-4)
+    filled_normals = normals + hole * _box(normals, 5) / share.clamp(min=1e-4)
+    known = (share > 0.01).to(share.dtype)
+    return torch.cat([filled, _unit(filled_normals), known], 1)
 
 
 def _wide_mean(inverse: Tensor, valid: Tensor) -> Tensor:
@@ -140,7 +166,17 @@ RELATION_COUNT = 11
 POSITION_COUNT = 2
 
 
-def prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor) -> Tensor:
+def of_prompts(values: Tensor, image_index: Tensor | None) -> Tensor:
+    """Values (B, ...) of images as those of N prompts, (N, ...).
+
+    Without ``image_index`` all prompts lie in one image and (1, ...) stays to be broadcast.
+    """
+    return values if image_index is None else values.index_select(0, image_index)
+
+
+def prompt_relations(
+    geometry: PromptGeometry, image_index: Tensor | None, points_px: Tensor
+) -> Tensor:
     """How each pixel lies to each prompt: (N, RELATION_COUNT, H / 2, W / 2).
 
     Relative position in the image, closeness in space at three scales, distance to the prompt's
@@ -148,29 +184,28 @@ def prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor)
 
     Args:
         geometry: Of B images.
-        image_index: (N,) int64, the image of each prompt.
+        image_index: (N,) int64, the image of each prompt; None = B is 1.
         points_px: (N, 2) x, y on the canvas.
     """
     with torch.autocast(points_px.device.type, enabled=False):
         return _prompt_relations(geometry, image_index, points_px.float())
 
 
-def _prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor) -> Tensor:
+def _prompt_relations(
+    geometry: PromptGeometry, image_index: Tensor | None, points_px: Tensor
+) -> Tensor:
     height, width = geometry.valid.shape[-2:]
-    # A prompt on a hole takes the geometry of its surroundings.
-    share = _box(geometry.valid, 5)
-    hole = 1 - geometry.valid
-    filled = geometry.points_m + hole * _box(geometry.points_m, 5) / share.clamp(min=1e-4)
-    filled_normals = geometry.normals + hole * _box(geometry.normals, 5) / share.clamp(min=1e-4)
-    known = (share > 0.01).to(share.dtype)
-    column = (points_px[:, 0] / 2).long().clamp(0, width - 1)
-    row = (points_px[:, 1] / 2).long().clamp(0, height - 1)
-    packed = torch.cat([filled, _unit(filled_normals), known], 1)
-    at_prompt = packed[image_index, :, row, column][:, :, None, None]
+    column = (points_px[:, 0] / 2).clamp(0, width - 1).long()
+    row = (points_px[:, 1] / 2).clamp(0, height - 1).long()
+    cell = row * width + column
+    if image_index is not None:
+        cell = cell + image_index * (height * width)
+    packed = geometry.around.permute(0, 2, 3, 1).flatten(0, 2)
+    at_prompt = packed.index_select(0, cell)[:, :, None, None]
     origin, normal, prompt_known = at_prompt[:, :3], at_prompt[:, 3:6], at_prompt[:, 6:7]
-    offset = geometry.points_m.index_select(0, image_index) - origin
-    normals = geometry.normals.index_select(0, image_index)
-    valid = geometry.valid.index_select(0, image_index)
+    offset = of_prompts(geometry.points_m, image_index) - origin
+    normals = of_prompts(geometry.normals, image_index)
+    valid = of_prompts(geometry.valid, image_index)
     both = valid * prompt_known
     squared = (offset * offset).sum(1, keepdim=True)
     plane = (offset * normal).sum(1, keepdim=True)
@@ -188,7 +223,7 @@ def _prompt_relations(geometry: Geometry, image_index: Tensor, points_px: Tensor
             torch.tanh(plane / 0.05) * both,
             torch.tanh(offset[:, 2:] / 0.05) * both,
             (normals * normal).sum(1, keepdim=True) * both,
-            valid,
+            valid.expand(len(points_px), -1, -1, -1),
             prompt_known.expand(-1, -1, height, width),
         ],
         1,

@@ -84,6 +84,11 @@ class MaskDetail(nn.Module):
         nn.init.zeros_(self.hyper.layers[-1].weight)
         nn.init.zeros_(self.hyper.layers[-1].bias)
 
+    def skips(self, pyramid: Pyramid) -> tuple[Tensor, Tensor, Tensor]:
+        """What an image adds to every mask at strides 2, 4 and 8."""
+        two, four, eight = pyramid
+        return self.skip2(two), self.skip4(four), self.skip8(eight)
+
     def fine_mask(
         self, mask: Tensor, token: Tensor, upscaled: Tensor, stride2: Tensor, relations: Tensor
     ) -> Tensor:
