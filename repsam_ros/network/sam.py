@@ -100,20 +100,36 @@ class FusedAttention(Attention):  # type: ignore[misc]
         batch, height, width, _ = x.shape
         qkv = self.qkv(x).reshape(batch, height * width, 3, self.num_heads, -1)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self._bias(q, height, width) if self.use_rel_pos else None
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        out = self._attend(q, k, v, height, width)
         merged: Tensor = self.proj(out.transpose(1, 2).reshape(batch, height, width, -1))
         return merged
 
-    def _bias(self, q: Tensor, height: int, width: int) -> Tensor:
-        batch, heads, tokens, dim = q.shape
-        grid = q.reshape(batch, heads, height, width, dim)
-        rows = get_rel_pos(height, height, self.rel_pos_h).to(q.dtype)
-        columns = get_rel_pos(width, width, self.rel_pos_w).to(q.dtype)
-        over_rows = torch.einsum("bnhwc,hkc->bnhwk", grid, rows)
-        over_columns = torch.einsum("bnhwc,wkc->bnhwk", grid, columns)
-        bias = over_rows[..., :, None] + over_columns[..., None, :]
-        return bias.reshape(batch, heads, tokens, tokens)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, height: int, width: int) -> Tensor:
+        bias = None
+        if self.use_rel_pos:
+            over_rows, over_columns = relative_positions(self, height, width, q)
+            bias = over_rows[..., :, None] + over_columns[..., None, :]
+            bias = bias.reshape(*q.shape[:3], -1)
+        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+
+
+def relative_positions(
+    attention: Attention, height: int, width: int, q: Tensor
+) -> tuple[Tensor, Tensor]:
+    """What SAM's attention adds for each row and for each column of keys.
+
+    Args:
+        q: (B, heads, height * width, C) queries.
+
+    Returns:
+        (B, heads, height, width, height) and (B, heads, height, width, width).
+    """
+    grid = q.reshape(*q.shape[:2], height, width, -1)
+    rows = get_rel_pos(height, height, attention.rel_pos_h).to(q.dtype)
+    columns = get_rel_pos(width, width, attention.rel_pos_w).to(q.dtype)
+    over_rows = torch.einsum("bnhwc,hkc->bnhwk", grid, rows)
+    over_columns = torch.einsum("bnhwc,wkc->bnhwk", grid, columns)
+    return over_rows, over_columns
 
 
 class ImageEncoder(ImageEncoderViT):  # type: ignore[misc]
