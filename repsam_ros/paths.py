@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
 import tempfile
@@ -28,6 +29,21 @@ def share_dir() -> Path:
         if (candidate / "models" / "manifest.yaml").is_file():
             return candidate
     raise ConfigError(f"models/manifest.yaml not found beside {package} nor in share/repsam_ros")
+
+
+def cache_dir() -> Path:
+    """Where results that can be made again are kept: ``$XDG_CACHE_HOME/repsam_ros``."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "repsam_ros"
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 @contextmanager

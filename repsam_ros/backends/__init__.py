@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import BackendError, ConfigError
 
+PRECISIONS = ("fp32", "bf16", "fp16")
+
 
 @dataclass(frozen=True)
 class BackendConfig:
@@ -22,9 +24,10 @@ class BackendConfig:
 
     Attributes:
         name: A module of this folder.
-        model: Name in ``models/manifest.yaml`` or path of a weight file.
+        model: Name in ``models/manifest.yaml``, path of a weight file, or a folder that
+            ``repsam export`` has written.
         device: ``cpu``, ``cuda`` ...
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``; a backend may have some of them only.
         threads: CPU threads, 0 = the library's choice.
     """
 
@@ -35,8 +38,9 @@ class BackendConfig:
     threads: int = 0
 
     def __post_init__(self) -> None:
-        if self.precision not in ("fp32", "bf16"):
-            raise ConfigError(f"precision must be fp32 or bf16, got {self.precision!r}")
+        if self.precision not in PRECISIONS:
+            known = ", ".join(PRECISIONS)
+            raise ConfigError(f"precision must be one of {known}, got {self.precision!r}")
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,8 @@ class Backend(Protocol):
 
 def backend_names() -> tuple[str, ...]:
     """Names of the backends that exist."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__)))
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(sorted(name for name in names if not name.startswith("_")))
 
 
 def open_backend(config: BackendConfig) -> Backend:

@@ -14,14 +14,18 @@ from repsam_ros.methods import load_model
 from repsam_ros.network.build import EncodedImage, RepSam
 from repsam_ros.network.weights import ModelFile
 
+PRECISIONS = ("fp32", "bf16")
+
 
 def build(config: BackendConfig) -> TorchBackend:
     """Loads the model onto the device.
 
     Raises:
-        BackendError: The device is not there.
+        BackendError: The device is not there, or the precision is not one of PyTorch's here.
         CheckpointError: The weights are missing or broken.
     """
+    if config.precision not in PRECISIONS:
+        raise BackendError(f"torch runs in {', '.join(PRECISIONS)}, not in {config.precision}")
     device = find_device(config.device)
     if config.threads > 0:
         torch.set_num_threads(config.threads)

@@ -92,6 +92,7 @@ class RepSam(nn.Module):
     """SAM with depth fusion, learned prompts and high-resolution masks.
 
     Attributes:
+        config: What it is made of.
         checkpointing: Training computes the encoder's blocks twice instead of keeping their
             activations.
         decoder_extension: What a method adds to the mask decoder.
@@ -102,6 +103,7 @@ class RepSam(nn.Module):
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
+        self.config = config
         self.spec = backbone_spec(config.backbone)
         dim = self.spec.prompt_dim
         self.image_encoder = self.spec.build_encoder()
@@ -190,7 +192,8 @@ class RepSam(nn.Module):
         dense = dense + self.geometric_prompt(relations)
         decoder = self.mask_decoder
         fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
-        tokens = torch.cat([fixed.expand(len(sparse), -1, -1), sparse], 1)
+        # A shape may vary in an exported graph, len() may not.
+        tokens = torch.cat([fixed.expand(sparse.shape[0], -1, -1), sparse], 1)
         source = of_prompts(state.embedding, image_index) + dense
         position = self.prompt_encoder.get_dense_pe()
         count, channels, height, width = source.shape
@@ -216,11 +219,11 @@ class RepSam(nn.Module):
     def _point_tokens(self, points_px: Tensor) -> Tensor:
         """SAM's embedding of one positive point a prompt: (N, 2, C) with its padding token."""
         encoder = self.prompt_encoder
-        position = encoder.pe_layer.forward_with_coords(
-            points_px[:, None] + 0.5, encoder.input_image_size
-        )
+        height, width = encoder.input_image_size
+        share = (points_px.float() + 0.5) / points_px.new_tensor([width, height])
+        position = encoder.pe_layer._pe_encoding(share[:, None])
         point = position + encoder.point_embeddings[1].weight
-        padding = encoder.not_a_point_embed.weight.expand(len(points_px), 1, -1)
+        padding = encoder.not_a_point_embed.weight.expand(points_px.shape[0], 1, -1)
         return torch.cat([point, padding], 1)
 
     def _upscale(

@@ -223,7 +223,7 @@ def _prompt_relations(
             torch.tanh(plane / 0.05) * both,
             torch.tanh(offset[:, 2:] / 0.05) * both,
             (normals * normal).sum(1, keepdim=True) * both,
-            valid.expand(len(points_px), -1, -1, -1),
+            valid.expand(points_px.shape[0], -1, -1, -1),
             prompt_known.expand(-1, -1, height, width),
         ],
         1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from repsam_ros.config import build_config, read_yaml, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import atomic_path, share_dir
+from repsam_ros.paths import file_sha256 as file_sha256
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,6 @@ class ModelFile:
     path: Path
     sha256: str
     groups: tuple[str, ...] = ("",)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def find_model(name_or_path: str) -> ModelFile:

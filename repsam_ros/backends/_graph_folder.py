@@ -1,0 +1,131 @@
+"""The only reader of a folder of graphs, as ``repsam export`` writes it."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repsam_ros import __version__
+from repsam_ros.backends import BackendConfig
+from repsam_ros.config import read_yaml
+from repsam_ros.errors import BackendError, CheckpointError, ConfigError
+from repsam_ros.paths import cache_dir, file_sha256, share_dir
+
+_log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class GraphModel:
+    """Whose graphs these are.
+
+    Attributes:
+        name: Of the model.
+        sha256: Of its weights' file.
+    """
+
+    name: str
+    sha256: str
+
+
+class GraphFolder:
+    """Graphs of one model in one or more precisions.
+
+    Attributes:
+        path: The folder.
+        manifest: What ``manifest.json`` holds.
+        model: Whose graphs.
+        canvas_px: (height, width) of the image that the encoder sees.
+        precisions: That there are graphs in.
+        state: Names of the tensors that go from the encoder to the decoder.
+        engines: What the manifest says of engines built ahead of time.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Reads the manifest.
+
+        Raises:
+            CheckpointError: There is none, or not one that this version reads.
+        """
+        self.path = path
+        try:
+            self.manifest: dict[str, Any] = json.loads((path / MANIFEST).read_text())
+        except OSError as error:
+            raise CheckpointError(
+                f"{path} is no folder of graphs: {MANIFEST}: {error.strerror}"
+            ) from error
+        except ValueError as error:
+            raise CheckpointError(f"{path / MANIFEST}: not JSON: {error}") from error
+        if not isinstance(self.manifest, dict) or self.manifest.get("format") != FORMAT:
+            raise CheckpointError(f"{path / MANIFEST}: not of format {FORMAT}")
+        try:
+            model = self.manifest["model"]
+            self.model = GraphModel(str(model["name"]), str(model["sha256"]))
+            height, width = model["canvas_px"]
+            self.canvas_px = (int(height), int(width))
+            self.precisions = tuple(self.manifest["graphs"])
+            self.state = tuple(self.manifest["state"])
+            self.engines: list[dict[str, Any]] = list(self.manifest.get("engines", []))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path / MANIFEST}: lacks an entry: {error}") from error
+
+    def graph(self, precision: str, graph: str) -> Path:
+        """The file of the ``encoder`` or the ``decoder``; its bytes are those of the manifest.
+
+        Raises:
+            BackendError: There are no graphs in this precision.
+            CheckpointError: The file is missing or another one.
+        """
+        if precision not in self.precisions:
+            have = ", ".join(self.precisions)
+            raise BackendError(f"{self.path} has no graphs in {precision}, it has {have}")
+        entry = self.manifest["graphs"][precision][graph]
+        for name, wanted in {entry["file"]: entry["sha256"], **entry["data"]}.items():
+            path = self.path / name
+            if not path.is_file():
+                raise CheckpointError(f"{path} is missing")
+            if (digest := file_sha256(path)) != wanted:
+                raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {wanted}")
+        return self.path / str(entry["file"])
+
+
+def open_graphs(config: BackendConfig) -> GraphFolder:
+    """The graphs that ``config.model`` names; those of weights are exported once, to the cache.
+
+    Raises:
+        BackendError: They have to be exported, and what that takes is not installed.
+        CheckpointError: The folder or the weights are missing or broken.
+        ConfigError: No such model.
+    """
+    path = Path(config.model)
+    if path.is_dir():
+        return GraphFolder(path)
+    key = f"{_weights_sha256(config.model)[:32]}-{__version__}"
+    folder = cache_dir() / "graphs" / key
+    if (folder / MANIFEST).is_file():
+        return GraphFolder(folder)
+    try:
+        from repsam_ros.export.export import ExportConfig, export_model
+    except ImportError as error:
+        raise BackendError(
+            f"the graphs of {config.model} have to be exported, which needs {error.name}: run "
+            "'repsam export' on a machine that has it and give its folder as the model"
+        ) from error
+    _log.info("exporting the graphs of %s to %s, once", config.model, folder)
+    export_model(ExportConfig(model=config.model), folder)
+    return GraphFolder(folder)
+
+
+def _weights_sha256(model: str) -> str:
+    models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    if model in models:
+        return str(models[model]["sha256"])
+    if not Path(model).is_file():
+        known = ", ".join(models)
+        raise ConfigError(f"{model}: no such file or folder, and no model of that name ({known})")
+    return file_sha256(Path(model))
