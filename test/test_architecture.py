@@ -44,7 +44,7 @@ HOME_OF = {
     "pycocotools": ("evaluation.coco_metrics",),
     "pyoidn": ("simulation.photorealistic",),
     "rosbags": ("bags", "messages"),
-    "segment_anything": ("methods.hq_token", "network"),
+    "segment_anything": ("export", "methods.hq_token", "network"),
     "tensorrt": ("backends.tensorrt", "export"),
     "tensorrt_rtx": ("backends.tensorrt", "export"),
     "timm": ("network.backbones.mobile_sam",),

@@ -1,0 +1,1 @@
+"""What a few labelled frames of one's own bring, cross-validated."""

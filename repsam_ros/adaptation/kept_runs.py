@@ -1,0 +1,73 @@
+"""Runs of an experiment that goes on where it stopped: one file each, written when it is done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from repsam_ros.errors import DivergedError
+from repsam_ros.progress import track
+
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+logger = logging.getLogger(__name__)
+
+
+class Spread(Protocol):
+    """Calls a function with many items, here or elsewhere; results come as they are done."""
+
+    def __call__(
+        self, function: Callable[[Item], Made], items: Iterable[Item], /
+    ) -> Generator[Made, None, None]: ...
+
+
+def finish_runs(
+    jobs: Mapping[Path, Job],
+    run: Callable[[Job], Result],
+    spread: Spread,
+    *,
+    read: Callable[[Path], Result],
+    write: Callable[[Path, Result], None],
+    check: Callable[[Path, Result, Job], None],
+    what: str,
+) -> dict[Path, Result]:
+    """Results of all runs but those that diverged, in order; what is there is not done again.
+
+    Args:
+        jobs: By the file that keeps the result.
+        run: Travels to other processes, and so do jobs and results.
+        check: Refuses a kept result of another job.
+        what: The runs are, for the progress bar.
+    """
+    done = {path: read(path) for path in jobs if path.is_file()}
+    for path, kept in done.items():
+        check(path, kept, jobs[path])
+    left = [(path, job) for path, job in jobs.items() if path not in done]
+    if left and done:
+        logger.info("%s: %d of %d are there", what, len(done), len(jobs))
+    if left:
+        with closing(spread(partial(_attempt, run), left)) as results:
+            for path, result, reason in track(results, len(left), what):
+                if result is None:
+                    logger.error("%s diverged and is missing: %s", path.stem, reason)
+                else:
+                    write(path, result)
+                    done[path] = result
+    return {path: done[path] for path in jobs if path in done}
+
+
+def _attempt(
+    run: Callable[[Job], Result], job: tuple[Path, Job]
+) -> tuple[Path, Result | None, str]:
+    path, what = job
+    try:
+        return path, run(what), ""
+    except DivergedError as error:
+        return path, None, str(error)
