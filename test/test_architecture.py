@@ -232,6 +232,7 @@ def test_the_online_path_needs_neither_torch_nor_open3d():
 CONFIG_OF = {
     "ablation": "adaptation.ablation.config.AblationConfig",
     "cka": "adaptation.cka.configuration.CkaConfig",
+    "crossval": "adaptation.crossval.config.CrossvalConfig",
     "experiments": "adaptation.training_config.TrainConfig",
     "ranks": "adaptation.rank_plan.RanksConfig",
 }

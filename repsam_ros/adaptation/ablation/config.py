@@ -165,15 +165,24 @@ class AblationConfig:
         self._check_train()
 
     def _check_train(self) -> None:
-        """What the experiment decides is not to be set, or it would be ignored."""
-        plain, train = TrainConfig(), self.train
-        for name in ("method", "options", "seed", "learning_rate", "start_from", "validation"):
-            if getattr(train, name) != getattr(plain, name):
-                raise ConfigError(f"train.{name} is the experiment's: leave it out")
-        pool = train.data.pool
+        given = ("method", "options", "seed", "learning_rate", "start_from", "validation")
+        refuse_set(self.train, given)
+        pool = self.train.data.pool
         if pool is None:
             raise ConfigError("train.data must be a pool: all runs draw the same pictures")
         if pool.scene_seed + pool.scene_count > FIRST_SCENE:
             raise ConfigError(
                 f"train.data.pool: scenes from {FIRST_SCENE} on are for CKA and tests"
             )
+
+
+def refuse_set(train: TrainConfig, names: tuple[str, ...]) -> None:
+    """What an experiment decides is not to be set, or it would be ignored.
+
+    Raises:
+        ConfigError: One of ``names`` is set.
+    """
+    plain = TrainConfig()
+    for name in names:
+        if getattr(train, name) != getattr(plain, name):
+            raise ConfigError(f"train.{name} is the experiment's: leave it out")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +25,13 @@ from repsam_ros.adaptation.cka.configuration import (
 )
 from repsam_ros.adaptation.cka.plot import layer_plot
 from repsam_ros.adaptation.cka.report import CkaReport, read_cka_report, write_cka_report
+from repsam_ros.adaptation.kept_runs import finish_runs
 from repsam_ros.adaptation.training import train
 from repsam_ros.backends.torch import find_device
-from repsam_ros.errors import ConfigError, DivergedError
+from repsam_ros.errors import ConfigError
 from repsam_ros.images import write_png
 from repsam_ros.network.adapters import rank_costs
 from repsam_ros.network.build import build_network
-from repsam_ros.progress import track
 from repsam_ros.simulation.cluster import map_on_cluster
 from repsam_ros.simulation.configuration import load_simulate_config
 from repsam_ros.simulation.pool import make_pool
@@ -64,15 +64,10 @@ class Stages:
         assert pool is not None and pool.folder is not None
         make_pool(Path(pool.folder), replace(pool, processes=self._processes), self._size)
         for name, frames in ((VALIDATION, self.config.validation), (TEST, self.config.test)):
-            self._simulate(frames, self._frames(name))
+            simulate_frames(frames, self._frames(name), self._processes)
 
     def _frames(self, name: str) -> Path:
         return self.out / "frames" / name
-
-    def _simulate(self, frames: SimulatedFrames, out: Path) -> None:
-        given = {"scenes": frames.scenes, "seed": frames.seed, "views": 1, "size": frames.size}
-        made = load_simulate_config(given, frames.preset, ["twins=[]"])
-        simulate(made, out, processes=self._processes)
 
     def tune(self) -> dict[str, dict[float, float | None]]:
         """Scores on the validation frames by learning rate, of adapters and of full fine-tuning.
@@ -192,37 +187,34 @@ class Stages:
         ]
 
     def _done(self, trials: dict[Path, Trial], what: str) -> list[RunResult]:
-        done = {path: read_result(path) for path in trials if path.is_file()}
-        for path, kept in done.items():
-            _check_kept(path, kept, trials[path])
-        left = [(path, trial) for path, trial in trials.items() if path not in done]
-        results = (
-            map_here(_run, left, self._processes)
-            if self._cluster is None or not left
-            else map_on_cluster(_run, left, self._cluster, single_threaded=True)
+        spread = (
+            partial(map_here, processes=self._processes)
+            if self._cluster is None
+            else partial(map_on_cluster, address=self._cluster, single_threaded=True)
         )
-        with closing(results):
-            for path, result in track(results, len(left), what):
-                if isinstance(result, RunResult):
-                    write_result(path, result)
-                    done[path] = result
-                else:
-                    logger.error("%s diverged and is missing: %s", path.stem, result)
-        return [done[path] for path in trials if path in done]
+        done = finish_runs(
+            trials,
+            run_trial,
+            spread,
+            read=read_result,
+            write=write_result,
+            check=_check_kept,
+            what=what,
+        )
+        return list(done.values())
+
+
+def simulate_frames(frames: SimulatedFrames, out: Path, processes: int) -> None:
+    """Makes the frames in ``out``; those that are there are not made again."""
+    given = {"scenes": frames.scenes, "seed": frames.seed, "views": 1, "size": frames.size}
+    made = load_simulate_config(given, frames.preset, ["twins=[]"])
+    simulate(made, out, processes=processes)
 
 
 def best_rate(scores: Mapping[float, float | None]) -> float:
     """The learning rate with the highest score."""
     known = {rate: -np.inf if score is None else score for rate, score in scores.items()}
     return max(known, key=lambda rate: known[rate])
-
-
-def _run(job: tuple[Path, Trial]) -> tuple[Path, RunResult | str]:
-    path, trial = job
-    try:
-        return path, run_trial(trial)
-    except DivergedError as error:
-        return path, str(error)
 
 
 def _check_kept(path: Path, result: RunResult, trial: Trial) -> None:

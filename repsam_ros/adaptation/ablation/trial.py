@@ -8,8 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from repsam_ros.adaptation.ablation.config import NONE, AblationConfig
 from repsam_ros.adaptation.ablation.plan import PlannedRun
 from repsam_ros.adaptation.ablation.results import RunResult, Scores
@@ -17,8 +15,9 @@ from repsam_ros.adaptation.training import Trainer
 from repsam_ros.adaptation.training_config import TrainConfig
 from repsam_ros.backends.torch import TorchBackend, find_device
 from repsam_ros.datasets import Dataset, Sample, open_dataset
-from repsam_ros.evaluation.evaluate import Predict, Prediction, predict_with
+from repsam_ros.evaluation.evaluate import Predict, predict_with
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
+from repsam_ros.evaluation.modality import RGB, RGBD
 from repsam_ros.methods import PARTS, resolved_config
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.simulation.workers import one_thread
@@ -99,24 +98,17 @@ def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
     with trainer.averaged():
         trainer.network.eval()
         backend = TorchBackend(trainer.network, trainer.base, trial.config.train.precision)
-        segment = predict_with(Pipeline(backend, trial.config.pipeline).segment)
-        predict = segment if trial.run.fusion else _without_depth(segment)
+        pipeline = Pipeline(backend, trial.config.pipeline)
+        predict = predict_with(pipeline.segment, RGBD if trial.run.fusion else RGB)
         sets = {name: open_dataset("simulated", root) for name, root in trial.frames.items()}
         if trial.real and (real := trial.config.real) is not None:
             root = Path(real.root)
             sets["real"] = open_dataset(real.name, root, real.split, **real.options)
-        return {name: _score(dataset, predict) for name, dataset in sets.items()}
+        return {name: score_images(dataset, predict) for name, dataset in sets.items()}
 
 
-def _without_depth(predict: Predict) -> Predict:
-    def blind(sample: Sample) -> Prediction:
-        frame = replace(sample.frame, depth_m=np.zeros_like(sample.frame.depth_m))
-        return predict(replace(sample, frame=frame))
-
-    return blind
-
-
-def _score(dataset: Dataset, predict: Predict) -> Scores:
+def score_images(dataset: Dataset, predict: Predict) -> Scores:
+    """Scores of each sample."""
     names, scenes = [], []
     values: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
     samples: Iterable[Sample] = dataset

@@ -90,6 +90,7 @@ class Trial:
         simulated = None if self.simulated is None else config.simulated
         return {
             "base_sha256": self.base_sha256,
+            "data": to_plain(config.data),
             "train": None if training is None else to_plain(training),
             "see": self.arm.see,
             "pipeline": to_plain(config.pipeline),
