@@ -40,7 +40,8 @@ class EncoderGraph(nn.Module):
             depth_m: (1, H, W), 0 = invalid.
             intrinsics: (1, 4) fx fy cx cy.
         """
-        encoded = self.network.encode(color.permute(0, 3, 1, 2).float(), depth_m, intrinsics)
+        pixels = color.float().permute(0, 3, 1, 2)  # TensorRT turns no bytes
+        encoded = self.network.encode(pixels, depth_m, intrinsics)
         heatmap = encoded.heatmap.float().sigmoid()
         return heatmap, *self.network.decoder_state(encoded)
 
