@@ -29,6 +29,7 @@ class BackendConfig:
         device: ``cpu``, ``cuda`` ...
         precision: ``fp32``, ``bf16`` or ``fp16``; a backend may have some of them only.
         threads: CPU threads, 0 = the library's choice.
+        compile: PyTorch compiles the network first, which takes minutes.
     """
 
     name: str = "torch"
@@ -36,6 +37,7 @@ class BackendConfig:
     device: str = "cpu"
     precision: str = "fp32"
     threads: int = 0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -93,6 +93,10 @@ class GraphFolder:
                 raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {wanted}")
         return self.path / str(entry["file"])
 
+    def outputs(self, precision: str, graph: str) -> list[str]:
+        """Names of a graph's outputs."""
+        return list(self.manifest["graphs"][precision][graph]["outputs"])
+
 
 def open_graphs(config: BackendConfig) -> GraphFolder:
     """The graphs that ``config.model`` names; those of weights are exported once, to the cache.
@@ -105,7 +109,7 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
     path = Path(config.model)
     if path.is_dir():
         return GraphFolder(path)
-    key = f"{_weights_sha256(config.model)[:32]}-{__version__}"
+    key = f"{model_sha256(config.model)[:32]}-{__version__}"
     folder = cache_dir() / "graphs" / key
     if (folder / MANIFEST).is_file():
         return GraphFolder(folder)
@@ -121,11 +125,20 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
     return GraphFolder(folder)
 
 
-def _weights_sha256(model: str) -> str:
+def model_sha256(model: str) -> str:
+    """Of a model's weights, by name or file, or of a folder of graphs.
+
+    Raises:
+        CheckpointError: The folder has no manifest.
+        ConfigError: No such model.
+    """
     models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    path = Path(model)
+    if path.is_dir():
+        return GraphFolder(path).model.sha256
     if model in models:
         return str(models[model]["sha256"])
-    if not Path(model).is_file():
+    if not path.is_file():
         known = ", ".join(models)
         raise ConfigError(f"{model}: no such file or folder, and no model of that name ({known})")
-    return file_sha256(Path(model))
+    return file_sha256(path)

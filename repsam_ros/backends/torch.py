@@ -1,4 +1,4 @@
-"""PyTorch, eager: runs everywhere, the reference for every other backend."""
+"""PyTorch, eager or compiled: runs everywhere, the reference for every other backend."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
 from repsam_ros.errors import BackendError
 from repsam_ros.methods import load_model
-from repsam_ros.network.build import EncodedImage, RepSam
+from repsam_ros.network.build import DecodedMasks, DecoderState, EncodedImage, RepSam
 from repsam_ros.network.weights import ModelFile
 
 PRECISIONS = ("fp32", "bf16")
@@ -30,7 +31,7 @@ def build(config: BackendConfig) -> TorchBackend:
     if config.threads > 0:
         torch.set_num_threads(config.threads)
     network, model = load_model(config.model)
-    return TorchBackend(network.to(device), model, config.precision)
+    return TorchBackend(network.to(device), model, config.precision, compiled=config.compile)
 
 
 def find_device(name: str) -> torch.device:
@@ -51,11 +52,17 @@ def find_device(name: str) -> torch.device:
 class TorchBackend:
     """See :class:`repsam_ros.backends.Backend`."""
 
-    def __init__(self, network: RepSam, model: ModelFile, precision: str) -> None:
+    def __init__(
+        self, network: RepSam, model: ModelFile, precision: str, *, compiled: bool = False
+    ) -> None:
         """Runs a network that is on its device and in evaluation mode; ``model`` is its name."""
         self._network, self._model, self._precision = network, model, precision
         self._device = next(network.parameters()).device
         self._canvas_px = network.spec.canvas_px
+        self._encode, self._decode, self._compiled = network.encode, self._masks, compiled
+        if compiled:
+            self._encode = torch.compile(network.encode, dynamic=False)
+            self._decode = torch.compile(self._masks, dynamic=True)
 
     @property
     def canvas_px(self) -> tuple[int, int]:
@@ -78,24 +85,32 @@ class TorchBackend:
         camera = torch.from_numpy(intrinsics).to(self._device)[None]
         try:
             with torch.inference_mode(), self._autocast():
-                encoded = self._network.encode(pixels, depth, camera)
+                encoded = self._encode(pixels, depth, camera)
                 heatmap = encoded.heatmap[0].float().sigmoid().cpu().numpy()
+                state: EncodedImage | DecoderState = encoded
+                if self._network.decoder_extension is None:
+                    state = self._network.decoder_state(encoded)
         except torch.OutOfMemoryError as error:
             raise BackendError(f"out of memory on {self._device}: {error}") from error
-        return Encoded(heatmap, encoded)
+        return Encoded(heatmap, state)
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
         """See :meth:`repsam_ros.backends.Backend.decode`."""
-        state = cast(EncodedImage, encoded.state)
+        state = cast(EncodedImage | DecoderState, encoded.state)
         points = torch.from_numpy(points_px).to(self._device)
-        index = torch.zeros(len(points), dtype=torch.int64, device=self._device)
         try:
             with torch.inference_mode(), self._autocast():
-                decoded = self._network.decode(state, index, points)
+                decoded = self._decode(state, points)
         except torch.OutOfMemoryError as error:
             raise BackendError(f"out of memory on {self._device}: {error}") from error
         quality = decoded.predicted_iou.float().clamp(0, 1)
         return Decoded(decoded.logits.float().cpu().numpy(), quality.cpu().numpy())
+
+    def _masks(self, state: EncodedImage | DecoderState, points: Tensor) -> DecodedMasks:
+        if isinstance(state, DecoderState):
+            return self._network.decode_state(state, points)
+        index = torch.zeros(len(points), dtype=torch.int64, device=self._device)
+        return self._network.decode(state, index, points)
 
     def info(self) -> BackendInfo:
         """What is really running."""
@@ -108,7 +123,7 @@ class TorchBackend:
             model=self._model.name,
             model_sha256=self._model.sha256,
             precision=self._precision,
-            version=torch.__version__,
+            version=f"{torch.__version__}, compiled" if self._compiled else torch.__version__,
         )
 
     def close(self) -> None:

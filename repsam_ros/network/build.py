@@ -194,7 +194,10 @@ class RepSam(nn.Module):
         fixed = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
         # A shape may vary in an exported graph, len() may not.
         tokens = torch.cat([fixed.expand(sparse.shape[0], -1, -1), sparse], 1)
-        source = of_prompts(state.embedding, image_index) + dense
+        # Flat, since OpenVINO computes a convolution and a sum at once, and with a sum that is
+        # broadcast over prompts wrongly.
+        flat = of_prompts(state.embedding, image_index).flatten(2) + dense.flatten(2)
+        source = flat.reshape(dense.shape)
         position = self.prompt_encoder.get_dense_pe()
         count, channels, height, width = source.shape
         if extended is None:

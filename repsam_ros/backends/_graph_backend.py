@@ -1,0 +1,60 @@
+"""What backends that run exported graphs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.backends import BackendInfo, Decoded, Encoded
+from repsam_ros.backends._graph_folder import GraphFolder
+
+Arrays = Mapping[str, NDArray[Any]]
+# Runs one graph: outputs by name from inputs by name, in arrays that the caller may keep.
+Run = Callable[[Arrays], Arrays]
+
+
+class GraphBackend:
+    """Two graphs behind the protocol; see :class:`repsam_ros.backends.Backend`."""
+
+    def __init__(self, folder: GraphFolder, encoder: Run, decoder: Run, info: BackendInfo) -> None:
+        self._folder, self._encoder, self._decoder, self._info = folder, encoder, decoder, info
+
+    @property
+    def canvas_px(self) -> tuple[int, int]:
+        """(height, width) of the image that the network sees."""
+        return self._folder.canvas_px
+
+    def encode(
+        self,
+        color: NDArray[np.uint8],
+        depth_m: NDArray[np.float32],
+        intrinsics: NDArray[np.float32],
+    ) -> Encoded:
+        """See :meth:`repsam_ros.backends.Backend.encode`."""
+        inputs: Arrays = {
+            "color": color[None],
+            "depth_m": depth_m[None],
+            "intrinsics": intrinsics[None],
+        }
+        outputs = self._encoder(inputs)
+        return Encoded(outputs["heatmap"][0], {name: outputs[name] for name in self._folder.state})
+
+    def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
+        """See :meth:`repsam_ros.backends.Backend.decode`."""
+        height, width = (side // 2 for side in self.canvas_px)
+        if len(points_px) == 0:
+            return Decoded(np.zeros((0, height, width), np.float32), np.zeros(0, np.float32))
+        state = cast(Arrays, encoded.state)
+        outputs = self._decoder({**state, "points_px": points_px})
+        return Decoded(outputs["mask_logits"], outputs["predicted_iou"])
+
+    def info(self) -> BackendInfo:
+        """What is really running."""
+        return self._info
+
+    def close(self) -> None:
+        """Frees the graphs."""
+        del self._encoder, self._decoder
