@@ -93,8 +93,8 @@ def check_backend(candidate: Backend, reference: Backend) -> CheckReport:
         _relative_error(masks.mask_logits, wanted_masks.mask_logits),
     )
     got, wanted = masks.mask_logits > 0, wanted_masks.mask_logits > 0
-    union = np.count_nonzero(got | wanted)
-    iou = np.count_nonzero(got & wanted) / union if union else 1.0
+    union = int(np.count_nonzero(got | wanted))
+    iou = int(np.count_nonzero(got & wanted)) / union if union else 1.0
     most_error, least_iou = _LIMITS[candidate.info().precision]
     return CheckReport(True, error, iou, error <= most_error and iou >= least_iou)
 

@@ -21,6 +21,10 @@ BUILD_TIMEOUT_S = 1800.0
 _POLL_S = 0.1
 
 
+class EngineError(BackendError):
+    """TensorRT cannot make an engine, or makes one that computes something else."""
+
+
 @dataclass(frozen=True)
 class EngineRequest:
     """An engine to build.
@@ -95,7 +99,8 @@ def build_engine(
     """Builds an engine into the file ``out``; returns when it is done.
 
     Raises:
-        BackendError: TensorRT cannot build it, it was cancelled, took too long or its process died.
+        EngineError: TensorRT cannot build it, takes too long, or its process died.
+        BackendError: It was cancelled.
     """
     watch, what = watch or BuildWatch(), request.onnx.name
     fields = {
@@ -123,11 +128,11 @@ def build_engine(
         if message is None:
             errors.seek(0)
             last = (errors.read().strip().splitlines() or ["nothing said"])[-1]
-            raise BackendError(
+            raise EngineError(
                 f"the process that builds {what} ended with {process.returncode}: {last}"
             )
     if "error" in message:
-        raise BackendError(f"{request.module}: {message['error']}")
+        raise EngineError(f"{request.module}: {message['error']}")
     result: dict[str, Any] = message["result"]
     return BuildReport(**{**result, "warnings": tuple(result["warnings"])})
 
@@ -141,7 +146,7 @@ def _follow(
     while True:
         watch.check(what)
         if time.monotonic() > end_s:
-            raise BackendError(f"building {what} took longer than {timeout_s:g} s")
+            raise EngineError(f"building {what} took longer than {timeout_s:g} s")
         try:
             line = lines.get(timeout=_POLL_S)
         except queue.Empty:

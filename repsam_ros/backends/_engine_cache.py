@@ -21,7 +21,7 @@ from repsam_ros.backends._engine_build import (
     build_engine,
 )
 from repsam_ros.errors import BackendError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, file_sha256
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -51,15 +51,6 @@ def graph_sha256(onnx: Path) -> str:
     return digest.hexdigest()
 
 
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def built_for(request: EngineRequest, version: str, gpu: dict[str, Any]) -> dict[str, Any]:
     """All that an engine depends on, as plain values.
 
@@ -78,10 +69,14 @@ def built_for(request: EngineRequest, version: str, gpu: dict[str, Any]) -> dict
 
 
 class EngineCache:
-    """A folder of engines, ``KEY.engine`` with ``KEY.json`` beside it."""
+    """A folder of engines, ``KEY.engine`` with ``KEY.json`` beside it.
+
+    Attributes:
+        folder: Where; made when something is written.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
 
     def get_or_build(
         self,
@@ -102,24 +97,29 @@ class EngineCache:
         found = self._find(key, wanted)
         if isinstance(found, CachedEngine):
             return found
+        with self.writing(), self._locked(key, request.onnx.name, watch, timeout_s):
+            # Another process may have built it while this one waited.
+            found = self._find(key, wanted)
+            if isinstance(found, CachedEngine):
+                return found
+            if found:
+                engine, _ = self._paths(key)
+                _log.warning("%s is not used and built anew: %s", engine, found)
+            self._remove_leftovers(key)
+            return self._build(key, wanted, request, watch, timeout_s)
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Names the folder where the block cannot write."""
         try:
-            with self._locked(key, request.onnx.name, watch, timeout_s):
-                # Another process may have built it while this one waited.
-                found = self._find(key, wanted)
-                if isinstance(found, CachedEngine):
-                    return found
-                if found:
-                    engine, _ = self._paths(key)
-                    _log.warning("%s is not used and built anew: %s", engine, found)
-                self._remove_leftovers(key)
-                return self._build(key, wanted, request, watch, timeout_s)
+            yield
         except OSError as error:
             raise BackendError(
-                f"engine cache {self._folder} cannot be written: {error.strerror or error}"
+                f"engine cache {self.folder} cannot be written: {error.strerror or error}"
             ) from error
 
     def _paths(self, key: str) -> tuple[Path, Path]:
-        return self._folder / f"{key}.engine", self._folder / f"{key}.json"
+        return self.folder / f"{key}.engine", self.folder / f"{key}.json"
 
     def _find(self, key: str, wanted: dict[str, Any]) -> CachedEngine | str | None:
         """The entry; None where there is none; text where it cannot be used."""
@@ -165,16 +165,16 @@ class EngineCache:
 
     def _remove_leftovers(self, key: str) -> None:
         """Temporary files of a process that was killed; the lock says that none is at work."""
-        for path in self._folder.glob(f".{key}.*"):
+        for path in self.folder.glob(f".{key}.*"):
             path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, key: str, what: str, watch: BuildWatch, timeout_s: float) -> Iterator[None]:
         """Holds the key's lock, which the system frees when its holder ends, however it ends."""
-        self._folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
         end_s = time.monotonic() + timeout_s
         waiting = False
-        with (self._folder / f"{key}.lock").open("w") as lock:
+        with (self.folder / f"{key}.lock").open("w") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import importlib
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
+from repsam_ros.backends import _cuda_driver
+from repsam_ros.paths import file_sha256
+
 CANVAS_PX = (32, 40)
-CAPABILITY = "SM89"
 
 _ENCODER = """
 <ir_version: 10, opset_import: ["": 20]>
@@ -106,6 +114,48 @@ def write_graphs(folder: Path, precision: str = "fp32", seed: int = 0) -> None:
             model.graph.initializer.append(onnx.numpy_helper.from_array(constants[key], key))
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, str(folder / f"{name}.{precision}.onnx"))
+
+
+def write_manifest(folder: Path) -> None:
+    """Describes all graphs of the folder, as the export does."""
+    graphs: dict[str, dict[str, object]] = {}
+    for path in sorted(folder.glob("*.onnx")):
+        name, precision, _ = path.name.split(".")
+        entry = {"file": path.name, "sha256": file_sha256(path), "data": {}}
+        graphs.setdefault(precision, {})[name] = entry
+    model = {"name": "small", "sha256": "0" * 64, "canvas_px": list(CANVAS_PX)}
+    content = {"format": 1, "model": model, "graphs": graphs, "state": ["embedding", "skip"]}
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.fixture
+def make_folder(tmp_path: Path) -> Callable[..., Path]:
+    """Makes a folder of graphs: the seed of the network in each precision."""
+
+    def make(**seeds: int) -> Path:
+        folder = tmp_path / "model"
+        folder.mkdir()
+        for precision, seed in seeds.items():
+            write_graphs(folder, precision, seed)
+        write_manifest(folder)
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[ModuleType]:
+    """The module ``tensorrt`` and a driver over host memory, here and in child processes."""
+    pytest.importorskip("onnxruntime")
+    place = str(Path(__file__).parent / "host_gpu")
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setenv("PYTHONPATH", place, prepend=os.pathsep)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    sys.modules.pop("tensorrt", None)
+    module = importlib.import_module("tensorrt")
+    monkeypatch.setattr(_cuda_driver, "_load_driver", lambda: module.driver)
+    yield module
+    sys.modules.pop("tensorrt", None)
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from repsam_ros.backends._engine_build import BuildWatch, EngineRequest
-from repsam_ros.backends._engine_cache import EngineCache, file_sha256, graph_sha256
+from repsam_ros.backends._engine_cache import EngineCache, graph_sha256
 from repsam_ros.errors import BackendError
+from repsam_ros.paths import file_sha256
 
 rtx = pytest.importorskip("tensorrt_rtx")
 VERSION = rtx.__version__

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +14,6 @@ from repsam_ros.errors import BackendError
 
 onnxruntime = pytest.importorskip("onnxruntime")
 STATE = ("embedding", "skip")
-
-
-@pytest.fixture
-def host(monkeypatch):
-    """The module ``tensorrt`` over host memory."""
-    monkeypatch.syspath_prepend(Path(__file__).parent / "host_gpu")
-    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-    module = importlib.import_module("tensorrt")
-    yield module
-    sys.modules.pop("tensorrt", None)
 
 
 @pytest.fixture
