@@ -93,9 +93,9 @@ class GraphFolder:
                 raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {wanted}")
         return self.path / str(entry["file"])
 
-    def outputs(self, precision: str, graph: str) -> list[str]:
-        """Names of a graph's outputs."""
-        return list(self.manifest["graphs"][precision][graph]["outputs"])
+    def outputs(self, graph: str) -> tuple[str, ...]:
+        """Names of what the ``encoder`` or the ``decoder`` gives."""
+        return ("heatmap", *self.state) if graph == "encoder" else ("mask_logits", "predicted_iou")
 
 
 def open_graphs(config: BackendConfig) -> GraphFolder:

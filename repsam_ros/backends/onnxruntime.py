@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import onnxruntime as ort
 
 from repsam_ros.backends import BackendConfig, BackendInfo
 from repsam_ros.backends._graph_backend import Arrays, GraphBackend, Run
-from repsam_ros.backends._graph_folder import open_graphs
+from repsam_ros.backends._graph_folder import GraphFolder, open_graphs
 from repsam_ros.errors import BackendError
 
 # What each device asks of the library; the later ones take the operators that the first has not.
@@ -39,8 +37,7 @@ def build(config: BackendConfig) -> GraphBackend:
         raise BackendError(f"device {config.device!r}: ONNX Runtime has no {provider}, only {have}")
     folder = open_graphs(config)
     encoder, decoder = (
-        _open(folder.graph(config.precision, name), device, index or "0", config.threads)
-        for name in ("encoder", "decoder")
+        _open(folder, name, config, device, index or "0") for name in ("encoder", "decoder")
     )
     info = BackendInfo(
         name="onnxruntime",
@@ -53,11 +50,12 @@ def build(config: BackendConfig) -> GraphBackend:
     return GraphBackend(folder, encoder, decoder, info)
 
 
-def _open(graph: Path, device: str, index: str, threads: int) -> Run:
+def _open(folder: GraphFolder, name: str, config: BackendConfig, device: str, index: str) -> Run:
+    graph, outputs = folder.graph(config.precision, name), folder.outputs(name)
     providers = PROVIDERS[device]
     given = [{} if name == "CPUExecutionProvider" else {"device_id": index} for name in providers]
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = config.threads
     options.log_severity_level = _ERRORS_ONLY
     try:
         session = ort.InferenceSession(str(graph), options, providers, given)
@@ -67,11 +65,10 @@ def _open(graph: Path, device: str, index: str, threads: int) -> Run:
     if (active := session.get_providers()[0]) != providers[0]:
         raise BackendError(f"ONNX Runtime runs {graph.name} on {active}, not on {providers[0]}")
     session.disable_fallback()
-    names = [output.name for output in session.get_outputs()]
 
     def run(inputs: Arrays) -> Arrays:
         try:
-            return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+            return dict(zip(outputs, session.run(outputs, dict(inputs)), strict=True))
         except Exception as error:  # as above
             raise BackendError(f"ONNX Runtime failed: {error}") from error
 

@@ -44,7 +44,7 @@ def build(config: BackendConfig) -> GraphBackend:
 
 
 def _compile(core: ov.Core, folder: GraphFolder, name: str, config: BackendConfig) -> Run:
-    graph, outputs = folder.graph("fp32", name), folder.outputs("fp32", name)
+    graph, outputs = folder.graph("fp32", name), folder.outputs(name)
     kind = _TYPES[config.precision]
     options = {
         properties.hint.inference_precision: kind,

@@ -1,0 +1,57 @@
+"""The choice of a backend: checked, timed, remembered, and said."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repsam_ros.backends import BackendConfig, open_backend
+from repsam_ros.errors import BackendError
+
+pytest.importorskip("onnxruntime")
+MakeFolder = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def auto(folder: Path, precision: str = "fp32") -> BackendConfig:
+    return BackendConfig("auto", str(folder), precision=precision, threads=1)
+
+
+def test_takes_one_that_runs_here_and_says_why(
+    make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    backend = open_backend(auto(make_folder(fp32=0)))
+    name = backend.info().name
+    assert name in ("onnxruntime", "openvino")
+    (line,) = [r.getMessage() for r in caplog.records if " is the fastest" in r.getMessage()]
+    assert line.startswith(f"auto: {name} is the fastest") and " ms" in line and "torch: " in line
+
+
+def test_the_choice_is_remembered_and_made_again_where_the_memory_is_broken(
+    make_folder: MakeFolder, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    folder = make_folder(fp32=0)
+    first = open_backend(auto(folder)).info()
+    assert "as found before" not in caplog.text
+    assert open_backend(auto(folder)).info() == first
+    assert "as found before" in caplog.text
+    (memory,) = (cache / "repsam_ros" / "backends").iterdir()
+    memory.write_text("{")
+    caplog.clear()
+    open_backend(auto(folder))
+    assert "cannot be read" in caplog.text and " is the fastest" in caplog.text
+
+
+def test_graphs_that_compute_something_else_are_not_taken(make_folder: MakeFolder) -> None:
+    with pytest.raises(BackendError, match="onnxruntime: relative error"):
+        open_backend(auto(make_folder(fp32=0, fp16=1), "fp16"))

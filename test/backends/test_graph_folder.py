@@ -1,0 +1,98 @@
+"""Folders of graphs: what is read, what is refused, and the cache of exported ones."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from repsam_ros import __version__
+from repsam_ros.backends import BackendConfig
+from repsam_ros.backends._graph_folder import GraphFolder, model_sha256, open_graphs
+from repsam_ros.errors import BackendError, CheckpointError, ConfigError
+
+MakeFolder = Callable[..., Path]
+
+
+def test_what_the_manifest_says(make_folder: MakeFolder) -> None:
+    folder = GraphFolder(make_folder(fp32=0, fp16=1))
+    assert folder.precisions == ("fp16", "fp32") and folder.canvas_px == (32, 40)
+    assert folder.graph("fp16", "encoder").name == "encoder.fp16.onnx"
+    assert folder.outputs("encoder") == ("heatmap", "embedding", "skip")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "no folder of graphs"),
+        ("{", "not JSON"),
+        ("[]", "not of format"),
+        ('{"format": 99}', "not of format"),
+        ('{"format": 1, "model": {}}', "lacks an entry"),
+    ],
+)
+def test_a_broken_manifest_is_refused(tmp_path: Path, content: str | None, message: str) -> None:
+    if content is not None:
+        (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(CheckpointError, match=message):
+        GraphFolder(tmp_path)
+
+
+def test_a_missing_graph_and_a_missing_precision_are_named(make_folder: MakeFolder) -> None:
+    path = make_folder(fp32=0)
+    (path / "encoder.fp32.onnx").unlink()
+    with pytest.raises(CheckpointError, match=r"encoder\.fp32\.onnx is missing"):
+        GraphFolder(path).graph("fp32", "encoder")
+    with pytest.raises(BackendError, match="no graphs in bf16, it has fp32"):
+        GraphFolder(path).graph("bf16", "encoder")
+
+
+def test_external_data_is_checked_too(make_folder: MakeFolder) -> None:
+    path = make_folder(fp32=0)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["graphs"]["fp32"]["encoder"]["data"] = {"encoder.fp32.onnx.data": "0" * 64}
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    (path / "encoder.fp32.onnx.data").write_bytes(b"weights")
+    with pytest.raises(CheckpointError, match=r"onnx\.data: sha256"):
+        GraphFolder(path).graph("fp32", "encoder")
+
+
+def test_exported_graphs_are_found_in_the_cache(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    key = f"{model_sha256('repsam_tiny')[:32]}-{__version__}"
+    kept = tmp_path / "repsam_ros" / "graphs" / key
+    kept.parent.mkdir(parents=True)
+    make_folder(fp32=0).rename(kept)
+    assert open_graphs(BackendConfig("onnxruntime", "repsam_tiny")).path == kept
+
+
+def test_an_unknown_model_lists_what_exists() -> None:
+    with pytest.raises(ConfigError, match="repsam_tiny"):
+        open_graphs(BackendConfig("onnxruntime", "nonexistent"))
+
+
+def test_without_torch_it_says_to_export_elsewhere(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "sys.modules.update(dict.fromkeys(('torch', 'onnx')))\n"
+        "from repsam_ros.backends import BackendConfig\n"
+        "from repsam_ros.backends._graph_folder import open_graphs\n"
+        "from repsam_ros.errors import BackendError\n"
+        "try: open_graphs(BackendConfig('onnxruntime', 'repsam_tiny'))\n"
+        "except BackendError as error: print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"XDG_CACHE_HOME": str(tmp_path)},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "repsam export" in done.stdout
