@@ -14,6 +14,7 @@ from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.folds import Folds
 from repsam_ros.adaptation.crossval.results import HELD_OUT, SIMULATED, FoldResult
 from repsam_ros.adaptation.picture_sources import DataSettings
+from repsam_ros.adaptation.ranks import read_allocation
 from repsam_ros.adaptation.training import Trainer
 from repsam_ros.adaptation.training_config import TrainConfig
 from repsam_ros.backends.torch import find_device
@@ -88,10 +89,12 @@ class Trial:
         """Plain values of all that the result follows from, but for code and device."""
         config, training = self.config, self.training
         simulated = None if self.simulated is None else config.simulated
+        ranks_file = self.arm.options.get("ranks_file")
         return {
             "base_sha256": self.base_sha256,
             "data": to_plain(config.data),
             "train": None if training is None else to_plain(training),
+            "ranks": None if ranks_file is None else list(read_allocation(Path(ranks_file)).ranks),
             "see": self.arm.see,
             "pipeline": to_plain(config.pipeline),
             "scored": list(self.frames(held_out=True)),

@@ -21,8 +21,9 @@ from repsam_ros.adaptation.crossval.folds import inner_pair
 from repsam_ros.adaptation.crossval.page import page
 from repsam_ros.adaptation.crossval.results import FoldResult, read_result
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
+from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
 from repsam_ros.cli.main import main
-from repsam_ros.config import load_config
+from repsam_ros.config import differences, load_config
 from repsam_ros.errors import ConfigError
 from repsam_ros.images import write_png
 from repsam_ros.network.weights import find_model
@@ -154,6 +155,21 @@ def test_further_arms_join_and_another_plan_is_refused(
     changed = replace(config, pipeline=replace(config.pipeline, max_prompts=7))
     with pytest.raises(ConfigError, match=r"another plan, remove it: pipeline\.max_prompts is 40"):
         crossval(changed, grown, device="cpu")
+
+
+def test_ranks_belong_to_the_plan(config: CrossvalConfig, tmp_path: Path) -> None:
+    path = tmp_path / "ranks.json"
+    arm = ArmSettings("arm", "repsam", {"ranks_file": str(path)})
+    trial = Trial(config, arm, (("a",), ("b",)), (0,), 0, 1e-3, None, "", "cpu")
+    plans = []
+    for ranks in ((1, 2), (2, 1)):
+        save_allocation(path, RankAllocation("cka", 6, 6, 0, ranks, (2, 2), (1.0, 1.0)))
+        plans.append(trial.plan)
+    (changed,) = differences(*plans)
+    assert changed == "ranks is [1, 2] there, [2, 1] here"
+    path.unlink()
+    with pytest.raises(ConfigError, match="not a readable rank allocation"):
+        assert trial.plan
 
 
 def change(root: Path, out: Path, folder: str, names: list[str]) -> Path:
