@@ -1,0 +1,144 @@
+"""``repsam export``: graphs of the default model, their manifest and what is refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from repsam_ros.backends import BackendConfig, open_backend
+from repsam_ros.backends._check import check_backend
+from repsam_ros.backends._graph_folder import GraphFolder
+from repsam_ros.cli.main import main
+from repsam_ros.errors import BackendError
+from repsam_ros.export import parity as parity_module
+from repsam_ros.export.parity import Parity, check_parity
+from repsam_ros.methods import Training, open_method, resolved_config
+from repsam_ros.network import sam
+from repsam_ros.network.adapter_files import AdapterRecord, save_adapter
+from repsam_ros.network.build import NetworkConfig, build_network
+from repsam_ros.network.sam import BackboneSpec
+
+
+def test_the_manifest_describes_the_graphs(exported: Path) -> None:
+    manifest = json.loads((exported / "manifest.json").read_text())
+    assert manifest["model"]["name"] == "repsam_tiny"
+    assert manifest["model"]["network"] == {"backbone": "vit_tiny"}
+    assert {p: g["encoder"]["opset"] for p, g in manifest["graphs"].items()} == {
+        "fp32": 20,
+        "fp16": 23,
+    }
+    folder = GraphFolder(exported)
+    for precision, graphs in manifest["graphs"].items():
+        for name in ("encoder", "decoder"):
+            model = onnx.load(str(folder.graph(precision, name)))
+            onnx.checker.check_model(model, full_check=True)
+            assert {value.name for value in model.graph.input} == graphs[name]["inputs"].keys()
+            assert tuple(graphs[name]["outputs"]) == folder.outputs(name)
+        assert graphs["decoder"]["inputs"]["points_px"] == {
+            "dtype": "float32",
+            "shape": ["prompts", 2],
+        }
+        assert {k: v for k, v in graphs["decoder"]["inputs"].items() if k != "points_px"} == {
+            k: v for k, v in graphs["encoder"]["outputs"].items() if k != "heatmap"
+        }
+    assert sorted(path.name for path in exported.iterdir()) == [
+        "config.yaml",
+        "decoder.fp16.onnx",
+        "decoder.fp32.onnx",
+        "encoder.fp16.onnx",
+        "encoder.fp32.onnx",
+        "manifest.json",
+    ]
+
+
+def test_the_manifest_holds_the_parity(exported: Path) -> None:
+    parity = json.loads((exported / "manifest.json").read_text())["parity"]
+    assert max(parity["fp32"]["relative_error"].values()) < 1e-5
+    assert parity["fp32"]["mask_iou_min"] > 0.999 and parity["fp16"]["mask_iou_min"] > 0.99
+    assert parity["fp32"]["cases"] == parity["fp16"]["cases"] == 12
+
+
+@pytest.mark.parametrize(
+    ("name", "precision", "limit"),
+    [
+        ("onnxruntime", "fp32", 1e-5),
+        # The local variance of depth is a small difference of squares: on flat surfaces it is
+        # rounding, which OpenVINO does otherwise.
+        ("openvino", "fp32", 3e-4),
+        ("openvino", "bf16", 0.02),
+        ("onnxruntime", "fp16", 0.01),
+    ],
+)
+def test_every_backend_computes_what_torch_computes(
+    exported: Path, name: str, precision: str, limit: float
+) -> None:
+    pytest.importorskip(name)
+    reference = open_backend(BackendConfig("torch", threads=1))
+    try:
+        backend = open_backend(BackendConfig(name, str(exported), precision=precision, threads=1))
+    except BackendError as error:
+        if "instructions" not in str(error):
+            raise
+        pytest.skip(str(error))
+    report = check_backend(backend, reference)
+    assert report.relative_error < limit and report.mask_iou > 0.999 - (precision != "fp32") / 100
+
+
+def test_attention_has_no_bias_of_all_tokens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random weights on a backbone with windows and relative positions, through the command."""
+    spec = BackboneSpec((64, 96), 32, 2, 2, (1,), 3, True, 32, 32, 3, 8)
+    monkeypatch.setitem(sam.BACKBONES, "small", spec)
+    arguments = ["--backbone", "small", "--seed", "3", "--set", "precisions=[fp32]"]
+    assert main(["export", *arguments, "--out", str(tmp_path)]) == 0
+    graph = onnx.load(str(tmp_path / "encoder.fp32.onnx")).graph
+    by_output = {name: node for node in graph.node for name in node.output}
+    softmaxes = [node for node in graph.node if node.op_type == "Softmax"]
+    assert len(softmaxes) == 2
+    assert {by_output[node.input[0]].op_type for node in softmaxes} == {"MatMul"}
+
+
+def test_nothing_is_written_when_parity_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec = BackboneSpec((64, 96), 32, 2, 2, (1,), 0, False, 32, 32, 3, 8)
+    monkeypatch.setitem(sam.BACKBONES, "small", spec)
+    monkeypatch.setitem(parity_module.LIMITS, "fp32", (0.0, 1.0))
+    arguments = ["--backbone", "small", "--set", "precisions=[fp32]"]
+    assert main(["export", *arguments, "--out", str(tmp_path)]) == 2
+    assert "do not compute what the network computes" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+GOOD = Parity(heatmap=1e-6, mask_logits=1e-6, predicted_iou=1e-6, mask_iou_min=1.0, cases=1)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("heatmap", 2e-5), ("mask_logits", np.nan), ("predicted_iou", 1.0), ("mask_iou_min", 0.99)],
+)
+def test_each_value_of_parity_counts(field: str, value: float) -> None:
+    check_parity(GOOD, "fp32")
+    with pytest.raises(BackendError, match="fp32"):
+        check_parity(dataclasses.replace(GOOD, **{field: value}), "fp32")
+
+
+def test_what_cannot_be_merged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    network = build_network(NetworkConfig())
+    method = open_method("hq_token")
+    method.prepare(network, Training())
+    path = tmp_path / "adapter.safetensors"
+    network_config = {"backbone": "vit_tiny"}
+    record = AdapterRecord("hq_token", resolved_config(method), network_config, "base", "0", 0)
+    save_adapter(path, network, record)
+    assert main(["export", "--model", str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "adapted with hq_token" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
