@@ -23,6 +23,16 @@ PHOTOREALISTIC = [*SIMULATION, "mitsuba>=3.9", "pyoidn>=2.5"]
 ADAPTATION = [*TORCH, "peft>=0.21"]
 # The encoders of MobileSAM and of SAM 2.
 BACKBONES = [*TORCH, "timm>=1.0", "transformers>=4.56"]
+# Graphs for other run-times; ONNX Runtime holds them against PyTorch before they are written.
+EXPORT = [*TORCH, "onnx>=1.17", "onnxscript>=0.5", "onnxruntime>=1.20"]
+# The online path without PyTorch, on graphs that were exported elsewhere.
+RUNTIME = ["onnxruntime>=1.20"]
+OPENVINO = ["openvino>=2025.0"]
+# Compiles engines without a GPU too; on a Jetson JetPack's own tensorrt is taken instead.
+TENSORRT = [
+    "onnxruntime>=1.20",
+    'tensorrt-rtx-cu13>=1.7; platform_system == "Linux" and platform_machine == "x86_64"',
+]
 # Scenes made on several machines.
 CLUSTER = [*SIMULATION, "dask[distributed]>=2024.1"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
@@ -99,6 +109,10 @@ setup(
         "exr": EXR,
         "photorealistic": PHOTOREALISTIC,
         "cluster": CLUSTER,
+        "export": EXPORT,
+        "runtime": RUNTIME,
+        "openvino": OPENVINO,
+        "tensorrt": TENSORRT,
         "adaptation": ADAPTATION,
         "backbones": BACKBONES,
         "train": [*TORCH, *SIMULATION],
@@ -113,6 +127,9 @@ setup(
             *CLUSTER,
             *ADAPTATION,
             *BACKBONES,
+            *EXPORT,
+            *OPENVINO,
+            *TENSORRT,
             *ROS,
             *DEV,
             *ORACLE,

@@ -63,6 +63,7 @@ OPTIONAL = {
     "mitsuba",
     "onnx",
     "onnxruntime",
+    "onnxscript",
     "open3d",
     "openvino",
     "peft",
@@ -85,7 +86,15 @@ FORBIDDEN = {
 
 # The online path: importable on a robot that has a run-time backend but no torch, no Open3D.
 ONLINE = ("backends", "bags", "config", "errors", "messages", "paths", "structures")
-TRAINING_PACKAGES = ("torch", "torchvision", "open3d", "mujoco", "segment_anything")
+TRAINING_PACKAGES = (
+    "torch",
+    "torchvision",
+    "open3d",
+    "mujoco",
+    "segment_anything",
+    "onnx",
+    "onnxscript",
+)
 
 
 def dotted(path: Path) -> str:

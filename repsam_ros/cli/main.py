@@ -15,7 +15,14 @@ from repsam_ros import __version__
 from repsam_ros.errors import RepsamError
 
 # Optional packages that modules import as a whole, and the extras that bring them.
-EXTRA_OF = {"peft": "adaptation", "segment_anything": "torch", "torch": "torch"}
+EXTRA_OF = {
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "peft": "adaptation",
+    "segment_anything": "torch",
+    "torch": "torch",
+}
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE

@@ -19,8 +19,9 @@ class PipelineConfig:
         model: Name in ``models/manifest.yaml`` or path of the weights.
         backend: Name of the backend that runs the network.
         device: ``cpu``, ``cuda`` ...
-        precision: ``fp32`` or ``bf16``.
+        precision: ``fp32``, ``bf16`` or ``fp16``, as far as the backend has it.
         threads: CPU threads, 0 = the library's choice.
+        compile: PyTorch compiles the network first, which takes minutes.
         pipeline: How masks and clouds are made.
     """
 
@@ -29,6 +30,7 @@ class PipelineConfig:
     device: str = "cpu"
     precision: str = "fp32"
     threads: int = 0
+    compile: bool = False
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
 
     def open(self) -> Pipeline:
@@ -40,6 +42,7 @@ class PipelineConfig:
             self.pipeline,
             precision=self.precision,
             threads=self.threads,
+            compiled=self.compile,
         )
 
 

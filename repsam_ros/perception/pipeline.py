@@ -143,13 +143,14 @@ def open_pipeline(
     *,
     precision: str = "fp32",
     threads: int = 0,
+    compiled: bool = False,
 ) -> Pipeline:
     """Loads a model on a backend and warms it up.
 
     Raises:
         BackendError, CheckpointError, ConfigError: See :func:`repsam_ros.backends.open_backend`.
     """
-    config = BackendConfig(backend, model, device, precision, threads)
+    config = BackendConfig(backend, model, device, precision, threads, compiled)
     pipeline = Pipeline(open_backend(config), settings or PipelineSettings())
     pipeline.warm_up()
     return pipeline
