@@ -12,7 +12,8 @@ from repsam_ros.backends import Decoded, Encoded
 from repsam_ros.datasets import Sample
 from repsam_ros.errors import BackendError, FrameError
 from repsam_ros.evaluation.metrics import prompted_miou
-from repsam_ros.perception.canvas import fit, to_frame
+from repsam_ros.perception.canvas import depth_at, fit, to_frame
+from repsam_ros.perception.masks import mask_thresholds
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.structures import RgbdFrame
 
@@ -129,5 +130,6 @@ def prompted_masks(
         decoded = backend.decode_boxes(encoded, on_canvas)
     else:
         raise BackendError(f"{backend.info().model} takes no boxes")
-    logits = decoded.mask_logits - pipeline.settings.masks.mask_threshold
-    return to_frame(logits, canvas, frame_px) > 0
+    depth_m, _ = depth_at(canvas, decoded.mask_logits.shape[1:])
+    thresholds = mask_thresholds(decoded.mask_logits, depth_m, pipeline.settings.masks)
+    return to_frame(decoded.mask_logits - thresholds, canvas, frame_px) > 0

@@ -48,6 +48,15 @@ def fit(frame: RgbdFrame, canvas_px: tuple[int, int]) -> Canvas:
     return Canvas(color, depth_m, intrinsics, inner)
 
 
+def depth_at(canvas: Canvas, size_px: tuple[int, int]) -> tuple[NDArray[np.float32], Intrinsics]:
+    """The canvas's depth, sampled at another (height, width), and the camera of that."""
+    height, width = size_px
+    depth_m = cv2.resize(canvas.depth_m, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+    rows, columns = canvas.depth_m.shape
+    camera = canvas.intrinsics.scaled(width / columns, height / rows, width, height)
+    return np.asarray(depth_m, np.float32), camera
+
+
 def to_frame(
     maps: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, int]
 ) -> NDArray[np.float32]:

@@ -9,13 +9,18 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
 
+# Shares of a mask's pixels up to and from which it counts as one without and with depth.
+_MEASURED_SHARES = (0.3, 0.9)
+
 
 @dataclass(frozen=True)
 class MaskSettings:
     """How masks are chosen.
 
     Attributes:
-        mask_threshold: Logit from which a pixel belongs to a mask.
+        mask_threshold: Logit from which a pixel belongs to a mask whose depth is measured.
+        mask_threshold_without_depth: The same for a mask without depth, as on glass. A mask with
+            depth in part, in 30 to 90 % of its pixels, gets one in between.
         min_score: Masks scored below are left out; score = predicted IoU x stability.
         nms_iou: Of two masks that overlap more than this, the better one stays.
         nms_containment: So it is when this share of the smaller one lies in the other.
@@ -24,8 +29,10 @@ class MaskSettings:
     """
 
     # The even point is 0; real frames gain down to -2, at contacts with the table, which is where
-    # labels go further than the network (docs/experiments.md).
+    # labels go further than the network; masks on glass only run into each other
+    # (docs/experiments.md).
     mask_threshold: float = -2.0
+    mask_threshold_without_depth: float = 0.0
     min_score: float = 0.3
     nms_iou: float = 0.5
     nms_containment: float = 0.65
@@ -36,6 +43,25 @@ class MaskSettings:
         shares = (self.min_score, self.nms_iou, self.nms_containment)
         if not all(0 <= share <= 1 for share in shares):
             raise ConfigError("min_score, nms_iou and nms_containment must lie in [0, 1]")
+
+
+def mask_thresholds(
+    logits: NDArray[np.float32], depth_m: NDArray[np.float32], settings: MaskSettings
+) -> NDArray[np.float32]:
+    """(N, 1, 1) logit from which a pixel belongs to each mask.
+
+    Args:
+        logits: (N, h, w).
+        depth_m: (h, w) metres, 0 = not measured.
+    """
+    inside = logits > 0
+    measured = (inside & (depth_m > 0)).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+    thresholds = np.interp(
+        measured,
+        _MEASURED_SHARES,
+        (settings.mask_threshold_without_depth, settings.mask_threshold),
+    )
+    return thresholds.astype(np.float32)[:, None, None]
 
 
 def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]:

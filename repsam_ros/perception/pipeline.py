@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from repsam_ros.backends import Backend, BackendConfig, BackendInfo, open_backend
-from repsam_ros.perception.canvas import Canvas, fit, to_frame
+from repsam_ros.perception.canvas import depth_at, fit, to_frame
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
-from repsam_ros.perception.masks import MaskSettings, label_map, stability, suppress
+from repsam_ros.perception.masks import (
+    MaskSettings,
+    label_map,
+    mask_thresholds,
+    stability,
+    suppress,
+)
 from repsam_ros.perception.prompts import find_prompts
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
 
@@ -71,12 +75,17 @@ class Pipeline:
         if len(prompts.scores) == 0:
             return _nothing(frame_px)
         decoded = self.backend.decode(encoded, prompts.points_px)
-        logits = decoded.mask_logits - settings.masks.mask_threshold
+        depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
+        logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
         scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
         kept = suppress(logits > 0, scores, settings.masks)
         if len(kept) == 0:
             return _nothing(frame_px)
-        joined, first = self._joined(logits[kept], scores[kept], canvas)
+        groups = group_fragments(
+            logits[kept], scores[kept], depth_m, mask_camera, settings.fragments
+        )
+        first = np.unique(groups)
+        joined = np.stack([logits[kept[groups == k]].max(0) for k in first])
         kept = kept[first]
         full = to_frame(joined, canvas, frame_px)
         probabilities = expit(full, out=full)
@@ -88,21 +97,6 @@ class Pipeline:
         )
         points = (prompts.points_px[chosen] + 0.5) * scale - 0.5
         return Instances(labels, scores[chosen].astype(np.float32), points.astype(np.float32))
-
-    def _joined(
-        self, logits: NDArray[np.float32], scores: NDArray[np.float32], canvas: Canvas
-    ) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
-        """Logits of whole objects, and the index of the best mask of each."""
-        height, width = logits.shape[1:]
-        nearest = cv2.INTER_NEAREST_EXACT
-        depth_m = np.asarray(
-            cv2.resize(canvas.depth_m, (width, height), interpolation=nearest), np.float32
-        )
-        rows, columns = canvas.depth_m.shape
-        camera = canvas.intrinsics.scaled(width / columns, height / rows, width, height)
-        groups = group_fragments(logits, scores, depth_m, camera, self.settings.fragments)
-        first = np.unique(groups)
-        return np.stack([logits[groups == k].max(0) for k in first]), first
 
     def perceive(self, frame: RgbdFrame) -> Scene:
         """Instances of a frame and the cloud of objects and surroundings."""

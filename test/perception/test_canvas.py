@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repsam_ros.perception.canvas import fit, to_frame
+from repsam_ros.perception.canvas import depth_at, fit, to_frame
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 
@@ -37,6 +37,18 @@ def test_depth_values_are_sampled_not_mixed() -> None:
     depth[:, 100:140] = 0
     canvas = fit(frame_of(depth), (240, 320))
     assert set(np.unique(canvas.depth_m)) == {0.0, 0.5, 2.0}
+
+
+def test_depth_at_the_size_of_masks_keeps_values_and_rays() -> None:
+    depth = np.where(np.arange(640) < 321, 0.5, 2.0)[None].repeat(480, 0).astype(np.float32)
+    canvas = fit(frame_of(depth), (240, 320))
+    depth_m, camera = depth_at(canvas, (120, 160))
+    assert depth_m.shape == (120, 160)
+    assert set(np.unique(depth_m)) == {0.5, 2.0}
+    # The outer corner of the last pixel sees the same direction at both sizes.
+    for k, size in ((canvas.intrinsics, (240, 320)), (camera, (120, 160))):
+        corner = ((size[1] - 0.5 - k.cx) / k.fx, (size[0] - 0.5 - k.cy) / k.fy)
+        assert np.allclose(corner, (319.5 / 500.0, 263.5 / 505.0), atol=1e-6)
 
 
 def test_wide_frames_leave_the_rest_without_depth() -> None:

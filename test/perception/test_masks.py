@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.perception.masks import MaskSettings, label_map, stability, suppress
+from repsam_ros.perception.masks import (
+    MaskSettings,
+    label_map,
+    mask_thresholds,
+    stability,
+    suppress,
+)
 
 
 def square(top: int, left: int, side: int, size: int = 40) -> np.ndarray:
@@ -62,3 +68,19 @@ def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: in
 def test_shares_outside_zero_to_one_are_refused() -> None:
     with pytest.raises(ConfigError, match="nms_iou"):
         MaskSettings(nms_iou=1.5)
+
+
+def test_masks_with_depth_reach_further_than_masks_on_glass():
+    depth_m = np.zeros((10, 10), np.float32)
+    depth_m[:, :6] = 1.0
+    logits = np.full((4, 10, 10), -1.0, np.float32)
+    logits[0, :, :6] = 1  # all of it measured
+    logits[1, :, 6:] = 1  # nothing
+    logits[2] = 1  # 60 %: half way between 30 and 90
+    settings = MaskSettings(mask_threshold=-2.0, mask_threshold_without_depth=0.5)
+
+    thresholds = mask_thresholds(logits, depth_m, settings)
+
+    # The last mask has no pixel that could be measured.
+    assert thresholds.shape == (4, 1, 1)
+    np.testing.assert_allclose(thresholds.ravel(), [-2.0, 0.5, -0.75, 0.5], atol=1e-6)
