@@ -59,6 +59,7 @@ def test_a_second_start_builds_and_checks_nothing(host, make_folder, caplog):
     folder = make_folder(fp32=0)
     open_backend(on_gpu(folder)).close()
     caplog.set_level(logging.INFO)
+    caplog.clear()
     open_backend(on_gpu(folder)).close()
     assert "building" not in caplog.text and "against" not in caplog.text
 
