@@ -10,6 +10,7 @@ from safetensors import safe_open
 
 from repsam_ros.config import read_yaml
 from repsam_ros.errors import CheckpointError, DatasetError
+from repsam_ros.evaluation.modality import RGBD
 from repsam_ros.network.weights import find_model
 from repsam_ros.paths import share_dir
 
@@ -45,14 +46,16 @@ def _read_metrics(path: Path, sha256: str) -> dict[str, Any]:
 
 def _result_rows(results: Path, sha256: str) -> list[str]:
     header = " | ".join(SCORES.values())
-    rows = [f"| frames | n | {header} |", "|---|---|" + "---|" * len(SCORES)]
+    rows = [f"| frames | seen | n | {header} |", "|---|---|---|" + "---|" * len(SCORES)]
     for path in sorted(results.glob("*.json")):
         metrics = _read_metrics(path, sha256)
         cells = []
         for name in SCORES:
             low, high = metrics["ci95"][name]
             cells.append(f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
-        rows.append(f"| `{path.stem}` | {metrics['n']} | {' | '.join(cells)} |")
+        seen = metrics["config"].get("see", RGBD)
+        stem = path.stem.removesuffix(f"-{seen}")
+        rows.append(f"| `{stem}` | {seen} | {metrics['n']} | {' | '.join(cells)} |")
     return rows
 
 
