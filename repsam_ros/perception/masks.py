@@ -52,8 +52,11 @@ def mask_thresholds(
 
     Args:
         logits: (N, h, w).
-        depth_m: (h, w) metres, 0 = not measured.
+        depth_m: (h, w) metres, 0 = not measured. Without any depth in the frame a mask without
+            depth is as good as any other.
     """
+    if not depth_m.any():
+        return np.full((len(logits), 1, 1), settings.mask_threshold, np.float32)
     inside = logits > 0
     measured = (inside & (depth_m > 0)).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
     thresholds = np.interp(

@@ -84,3 +84,9 @@ def test_masks_with_depth_reach_further_than_masks_on_glass():
     # The last mask has no pixel that could be measured.
     assert thresholds.shape == (4, 1, 1)
     np.testing.assert_allclose(thresholds.ravel(), [-2.0, 0.5, -0.75, 0.5], atol=1e-6)
+
+
+def test_a_frame_without_depth_says_nothing_of_glass():
+    settings = MaskSettings(mask_threshold=-2.0, mask_threshold_without_depth=0.5)
+    logits = np.ones((2, 4, 4), np.float32)
+    assert (mask_thresholds(logits, np.zeros((4, 4), np.float32), settings) == -2.0).all()
