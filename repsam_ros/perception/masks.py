@@ -64,7 +64,7 @@ def mask_thresholds(
         _MEASURED_SHARES,
         (settings.mask_threshold_without_depth, settings.mask_threshold),
     )
-    return thresholds.astype(np.float32)[:, None, None]
+    return np.asarray(thresholds, np.float32)[:, None, None]
 
 
 def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]:
