@@ -177,8 +177,9 @@ def test_a_modality_can_be_left_out(root: Path, tmp_path: Path, see: str) -> Non
     for path in (lost / folder).iterdir():
         pixels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
         write_png(path, np.full_like(pixels, value))
-    # A low threshold, so that something is found in these plain frames.
+    # Low thresholds, so that something is found in these plain frames.
     low = ("--set", "pipeline.min_prompt_score=0.0", "--set", "pipeline.masks.min_score=0.0")
+    low = (*low, "--set", "pipeline.masks.mask_threshold_without_depth=-2.0")
     options = (*low, "--set", "bootstrap.samples=20", "--set", "pipeline.max_prompts=5")
     for name, folder, more in (
         ("whole", root, ()),
