@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from repsam_ros.config import load_json
 from repsam_ros.errors import DivergedError
+from repsam_ros.paths import atomic_path
 from repsam_ros.progress import track
 
 Job = TypeVar("Job")
@@ -33,8 +37,7 @@ def finish_runs(
     run: Callable[[Job], Result],
     spread: Spread,
     *,
-    read: Callable[[Path], Result],
-    write: Callable[[Path, Result], None],
+    kind: type[Result],
     check: Callable[[Path, Result, Job], None],
     what: str,
 ) -> dict[Path, Result]:
@@ -43,10 +46,11 @@ def finish_runs(
     Args:
         jobs: By the file that keeps the result.
         run: Travels to other processes, and so do jobs and results.
+        kind: Dataclass of the results.
         check: Refuses a kept result of another job.
         what: The runs are, for the progress bar.
     """
-    done = {path: read(path) for path in jobs if path.is_file()}
+    done = {path: read_result(kind, path) for path in jobs if path.is_file()}
     for path, kept in done.items():
         check(path, kept, jobs[path])
     left = [(path, job) for path, job in jobs.items() if path not in done]
@@ -58,9 +62,25 @@ def finish_runs(
                 if result is None:
                     logger.error("%s diverged and is missing: %s", path.stem, reason)
                 else:
-                    write(path, result)
+                    write_result(path, result)
                     done[path] = result
     return {path: done[path] for path in jobs if path in done}
+
+
+def write_result(path: Path, result: Any) -> None:
+    """Writes a dataclass as JSON."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(asdict(result), allow_nan=False) + "\n")
+
+
+def read_result(kind: type[Result], path: Path) -> Result:
+    """Reads what :func:`write_result` wrote.
+
+    Raises:
+        DatasetError: The file is missing, no JSON, or holds unusable values.
+        ConfigError: An entry is missing, unknown or of a wrong type.
+    """
+    return load_json(kind, path, "the result of a run")
 
 
 def _attempt(

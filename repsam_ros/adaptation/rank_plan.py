@@ -21,7 +21,7 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.methods import PARTS
 from repsam_ros.network.adapters import MODULES, rank_costs
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.network.weights import file_sha256
+from repsam_ros.paths import file_sha256
 
 VARIANTS = ("lora", "dora")
 

@@ -14,7 +14,8 @@ from repsam_ros.config import build_config, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.methods import Method, resolved_config
 from repsam_ros.network.adapter_files import AdapterRecord
-from repsam_ros.network.weights import ModelFile, file_sha256
+from repsam_ros.network.weights import ModelFile
+from repsam_ros.paths import file_sha256
 
 
 def read_state(path: Path, config: TrainConfig) -> dict[str, Any]:

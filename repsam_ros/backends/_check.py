@@ -89,8 +89,8 @@ def check_backend(candidate: Backend, reference: Backend) -> CheckReport:
     if not all(np.isfinite(output).all() for output in outputs):
         return CheckReport(False, float("inf"), 0.0, False)
     error = max(
-        _relative_error(heatmap, wanted_heatmap),
-        _relative_error(masks.mask_logits, wanted_masks.mask_logits),
+        relative_error(heatmap, wanted_heatmap),
+        relative_error(masks.mask_logits, wanted_masks.mask_logits),
     )
     got, wanted = masks.mask_logits > 0, wanted_masks.mask_logits > 0
     union = int(np.count_nonzero(got | wanted))
@@ -104,6 +104,7 @@ def _run(backend: Backend, scene: FixedScene) -> tuple[NDArray[np.float32], Deco
     return encoded.heatmap, backend.decode(encoded, scene.points_px)
 
 
-def _relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+def relative_error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """|got - wanted| / |wanted|; NaN where an output is not finite."""
     norm = float(np.linalg.norm(wanted.astype(np.float64)))
     return float(np.linalg.norm(got.astype(np.float64) - wanted)) / max(norm, 1e-12)

@@ -16,6 +16,13 @@ Arrays = Mapping[str, NDArray[Any]]
 Run = Callable[[Arrays], Arrays]
 
 
+def encoder_inputs(
+    color: NDArray[np.uint8], depth_m: NDArray[np.float32], intrinsics: NDArray[np.float32]
+) -> Arrays:
+    """A canvas as the encoder's graph takes it, a batch of one."""
+    return {"color": color[None], "depth_m": depth_m[None], "intrinsics": intrinsics[None]}
+
+
 class GraphBackend:
     """Two graphs behind the protocol; see :class:`repsam_ros.backends.Backend`."""
 
@@ -34,12 +41,7 @@ class GraphBackend:
         intrinsics: NDArray[np.float32],
     ) -> Encoded:
         """See :meth:`repsam_ros.backends.Backend.encode`."""
-        inputs: Arrays = {
-            "color": color[None],
-            "depth_m": depth_m[None],
-            "intrinsics": intrinsics[None],
-        }
-        outputs = self._encoder(inputs)
+        outputs = self._encoder(encoder_inputs(color, depth_m, intrinsics))
         return Encoded(outputs["heatmap"][0], {name: outputs[name] for name in self._folder.state})
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:

@@ -18,6 +18,7 @@ _log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+GRAPHS = ("encoder", "decoder")
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,12 @@ class GraphFolder:
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path / MANIFEST}: lacks an entry: {error}") from error
 
+    def require(self, precision: str) -> None:
+        """Raises a BackendError where there are no graphs in this precision."""
+        if precision not in self.precisions:
+            have = ", ".join(self.precisions)
+            raise BackendError(f"{self.path} has no graphs in {precision}, it has {have}")
+
     def graph(self, precision: str, graph: str) -> Path:
         """The file of the ``encoder`` or the ``decoder``; its bytes are those of the manifest.
 
@@ -81,9 +88,7 @@ class GraphFolder:
             BackendError: There are no graphs in this precision.
             CheckpointError: The file is missing or another one.
         """
-        if precision not in self.precisions:
-            have = ", ".join(self.precisions)
-            raise BackendError(f"{self.path} has no graphs in {precision}, it has {have}")
+        self.require(precision)
         entry = self.manifest["graphs"][precision][graph]
         for name, wanted in {entry["file"]: entry["sha256"], **entry["data"]}.items():
             path = self.path / name

@@ -6,7 +6,7 @@ import onnxruntime as ort
 
 from repsam_ros.backends import BackendConfig, BackendInfo
 from repsam_ros.backends._graph_backend import Arrays, GraphBackend, Run
-from repsam_ros.backends._graph_folder import GraphFolder, open_graphs
+from repsam_ros.backends._graph_folder import GRAPHS, GraphFolder, open_graphs
 from repsam_ros.errors import BackendError
 
 # What each device asks of the library; the later ones take the operators that the first has not.
@@ -36,9 +36,7 @@ def build(config: BackendConfig) -> GraphBackend:
         have = ", ".join(ort.get_available_providers())
         raise BackendError(f"device {config.device!r}: ONNX Runtime has no {provider}, only {have}")
     folder = open_graphs(config)
-    encoder, decoder = (
-        _open(folder, name, config, device, index or "0") for name in ("encoder", "decoder")
-    )
+    encoder, decoder = (_open(folder, name, config, device, index or "0") for name in GRAPHS)
     info = BackendInfo(
         name="onnxruntime",
         device=provider.removesuffix("ExecutionProvider").lower(),

@@ -9,7 +9,7 @@ from openvino import opset13, properties
 
 from repsam_ros.backends import BackendConfig, BackendInfo
 from repsam_ros.backends._graph_backend import Arrays, GraphBackend, Run
-from repsam_ros.backends._graph_folder import GraphFolder, open_graphs
+from repsam_ros.backends._graph_folder import GRAPHS, GraphFolder, open_graphs
 from repsam_ros.errors import BackendError
 
 DEVICE = "CPU"
@@ -34,7 +34,7 @@ def build(config: BackendConfig) -> GraphBackend:
     if config.precision == "bf16" and "BF16" not in able:
         raise BackendError("precision bf16: this CPU has no instructions for it")
     folder = open_graphs(config)
-    encoder, decoder = (_open(core, folder, name, config) for name in ("encoder", "decoder"))
+    encoder, decoder = (_open(core, folder, name, config) for name in GRAPHS)
     info = BackendInfo(
         name="openvino",
         device="cpu",

@@ -22,7 +22,8 @@ from repsam_ros.backends._cuda_driver import CudaDevice, GpuAttributes, open_dev
 from repsam_ros.backends._engine_build import BuildWatch, EngineError, EngineRequest
 from repsam_ros.backends._engine_cache import EngineCache, built_for
 from repsam_ros.backends._engine_runner import EngineRunner
-from repsam_ros.backends._graph_folder import GraphFolder, open_graphs
+from repsam_ros.backends._graph_backend import encoder_inputs
+from repsam_ros.backends._graph_folder import GRAPHS, GraphFolder, open_graphs
 from repsam_ros.backends._handover import HandoverBackend
 from repsam_ros.backends._tensorrt_api import Shape, TensorRt, load_tensorrt
 from repsam_ros.errors import BackendError, RepsamError
@@ -32,7 +33,6 @@ _log = logging.getLogger(__name__)
 
 # A frame has a dozen prompts or so; more than the largest number run in several batches.
 PROMPTS = (1, 8, 40)
-GRAPHS = ("encoder", "decoder")
 # What is tried when an engine fails: precisions that keep more bits, in this order.
 _MORE_EXACT = {"fp16": ("bf16", "fp32"), "bf16": ("fp32",), "fp32": ()}
 
@@ -60,11 +60,7 @@ def build_watched(config: BackendConfig, watch: BuildWatch) -> TensorRtBackend:
     """See :func:`build`; can be followed and cancelled."""
     trt, folder = load_tensorrt(), open_graphs(config)
     cache = EngineCache(cache_dir() / "engines")
-    if config.precision not in folder.precisions:
-        raise BackendError(
-            f"{folder.path} has no graphs in {config.precision}, it has "
-            f"{', '.join(folder.precisions)}"
-        )
+    folder.require(config.precision)
     problems = []
     for precision in (config.precision, *_MORE_EXACT[config.precision]):
         if precision not in folder.precisions:
@@ -205,12 +201,8 @@ class TensorRtBackend:
     ) -> Encoded:
         """See :meth:`repsam_ros.backends.Backend.encode`."""
         self._images += 1
-        inputs: dict[str, NDArray[Any]] = {
-            "color": color[None],
-            "depth_m": depth_m[None],
-            "intrinsics": intrinsics[None],
-        }
-        return Encoded(self._encoder.run(inputs)["heatmap"][0], self._images)
+        outputs = self._encoder.run(encoder_inputs(color, depth_m, intrinsics))
+        return Encoded(outputs["heatmap"][0], self._images)
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
         """See :meth:`repsam_ros.backends.Backend.decode`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 
@@ -12,6 +13,19 @@ def add_pipeline_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--backend", metavar="NAME", help="what runs the model, such as torch")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda ...")
     add_set_argument(parser, "pipeline.max_prompts=20")
+
+
+def add_experiment_arguments(parser: argparse.ArgumentParser, presets: str, folder: str) -> None:
+    """Declares the configuration, ``--out``, ``--device`` and ``--processes`` of an experiment."""
+    parser.add_argument(
+        "config", metavar="CONFIG", help=f"{presets}, or a YAML file like config/{folder}/*"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the experiment")
+    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ...")
+    parser.add_argument(
+        "--processes", type=int, default=1, metavar="P", help="runs at a time (default 1)"
+    )
+    parser.epilog = "Killed, it goes on when the same command is started again."
 
 
 def add_set_argument(parser: argparse.ArgumentParser, example: str) -> None:

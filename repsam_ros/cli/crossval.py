@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from repsam_ros.cli._options import add_set_argument
+from repsam_ros.cli._options import add_experiment_arguments, add_set_argument
 
 SUMMARY = "adapt to labelled frames by several methods and score each on frames held out"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "config", metavar="CONFIG", help="smoke, mosd, or a YAML file like config/crossval/*"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="of the experiment")
-    parser.add_argument("--device", default="cpu", help="cpu (default), cuda, cuda:1 ...")
-    parser.add_argument(
-        "--processes", type=int, default=1, metavar="P", help="runs at a time (default 1)"
-    )
+    add_experiment_arguments(parser, "smoke, mosd", "crossval")
     add_set_argument(parser, "data.root=DIR")
-    parser.epilog = "Killed, it goes on when the same command is started again."
 
 
 def run(args: argparse.Namespace) -> int:

@@ -10,9 +10,9 @@ from typing import Any
 
 from repsam_ros.backends._engine_build import EngineError, EngineRequest, build_engine
 from repsam_ros.backends._engine_cache import built_for
-from repsam_ros.backends._graph_folder import MANIFEST, GraphFolder
+from repsam_ros.backends._graph_folder import GRAPHS, MANIFEST, GraphFolder
 from repsam_ros.backends._tensorrt_api import TensorRt, load_tensorrt, target_names
-from repsam_ros.backends.tensorrt import GRAPHS, prompt_profiles
+from repsam_ros.backends.tensorrt import prompt_profiles
 from repsam_ros.errors import BackendError, ConfigError
 from repsam_ros.paths import atomic_path, file_sha256
 from repsam_ros.progress import track

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from repsam_ros.export.graphs import STATE, DecoderGraph, EncoderGraph, prepared
 from repsam_ros.network.build import RepSam
-from repsam_ros.network.weights import file_sha256
+from repsam_ros.paths import file_sha256
 
 # Attention is one operator from 23 on, which compilers for GPUs fuse.
 OPSETS = {"fp32": 20, "fp16": 23}

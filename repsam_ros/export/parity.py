@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.backends import Backend
-from repsam_ros.backends._check import fixed_scene
+from repsam_ros.backends._check import fixed_scene, relative_error
 from repsam_ros.errors import BackendError
 
 PROMPT_COUNTS = (1, 7, 40)
@@ -60,11 +60,11 @@ def measure_parity(candidate: Backend, reference: Backend) -> Parity:
         got, wanted = (
             backend.encode(color, depth_m, scene.intrinsics) for backend in (candidate, reference)
         )
-        heatmaps.append(_error(got.heatmap, wanted.heatmap))
+        heatmaps.append(relative_error(got.heatmap, wanted.heatmap))
         for points_px in _prompts(reference.canvas_px):
             ours = candidate.decode(got, points_px)
             theirs = reference.decode(wanted, points_px)
-            error = _error(ours.mask_logits, theirs.mask_logits)
+            error = relative_error(ours.mask_logits, theirs.mask_logits)
             quality = abs(ours.predicted_iou - theirs.predicted_iou).max()
             iou = _least_iou(ours.mask_logits, theirs.mask_logits)
             masks.append((error, float(quality), -iou))
@@ -108,12 +108,6 @@ def _prompts(canvas_px: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
         edge = corners[: count // 2]
         inside[: len(edge)] = np.reshape(edge, (-1, 2))
         yield inside.astype(np.float32)
-
-
-def _error(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
-    """NaN where an output is not finite."""
-    norm = float(np.linalg.norm(wanted.astype(np.float64)))
-    return float(np.linalg.norm(got.astype(np.float64) - wanted)) / max(norm, 1e-12)
 
 
 def _least_iou(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:

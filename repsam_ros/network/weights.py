@@ -17,8 +17,7 @@ from repsam_ros import __version__
 from repsam_ros.config import build_config, read_yaml, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.paths import atomic_path, share_dir
-from repsam_ros.paths import file_sha256 as file_sha256
+from repsam_ros.paths import atomic_path, file_sha256, share_dir
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,7 @@ from repsam_ros.cli.main import main
 from repsam_ros.images import read_color
 from repsam_ros.methods import Training, open_method
 from repsam_ros.network.build import NetworkConfig, build_network
-from repsam_ros.network.weights import file_sha256
-from repsam_ros.paths import share_dir
+from repsam_ros.paths import file_sha256, share_dir
 
 SHIPPED = share_dir() / "config" / "ranks"
 COST = 1152  # of one rank on qkv and proj of a block that is 192 wide

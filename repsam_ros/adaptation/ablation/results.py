@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 
-from repsam_ros.config import load_json
 from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.paths import atomic_path
 
 # Arms in which one block alone is adapted start so; its number follows.
 BLOCK_PREFIX = "block_"
@@ -91,19 +87,3 @@ class RunResult:
 def run_key(arm: str, mean_rank: int, fusion: bool, seed: int) -> str:
     """Names a run and its folder, such as ``uniform-r4-rgbd-s0``."""
     return f"{arm}-r{mean_rank}-{'rgbd' if fusion else 'rgb'}-s{seed}"
-
-
-def write_result(path: Path, result: RunResult) -> None:
-    """Writes ``result`` as JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(result), allow_nan=False) + "\n")
-
-
-def read_result(path: Path) -> RunResult:
-    """Reads what :func:`write_result` wrote.
-
-    Raises:
-        DatasetError: The file is missing, no JSON, or holds unusable scores.
-        ConfigError: An entry is missing, unknown or of a wrong type.
-    """
-    return load_json(RunResult, path, "the result of a run")

@@ -13,7 +13,7 @@ import torch
 
 from repsam_ros.adaptation.ablation.config import AblationConfig, SimulatedFrames
 from repsam_ros.adaptation.ablation.plan import PlannedRun, first_of_same, needed_comparisons
-from repsam_ros.adaptation.ablation.results import RunResult, read_result, write_result
+from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
 from repsam_ros.adaptation.ablation.trial import ADAPTERS, FULL, Trial, run_trial, training_config
 from repsam_ros.adaptation.cka.comparisons import compare
@@ -196,8 +196,7 @@ class Stages:
             trials,
             run_trial,
             spread,
-            read=read_result,
-            write=write_result,
+            kind=RunResult,
             check=_check_kept,
             what=what,
         )

@@ -19,7 +19,7 @@ from repsam_ros.adaptation.ablation.stages import best_rate, simulate_frames
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.folds import inner_pair, make_folds
 from repsam_ros.adaptation.crossval.report import write_report
-from repsam_ros.adaptation.crossval.results import HELD_OUT, FoldResult, read_result, write_result
+from repsam_ros.adaptation.crossval.results import HELD_OUT, FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
 from repsam_ros.adaptation.kept_runs import finish_runs
 from repsam_ros.backends.torch import find_device
@@ -164,8 +164,7 @@ class _Experiment:
             trials,
             run_trial,
             partial(map_here, processes=self._processes),
-            read=read_result,
-            write=write_result,
+            kind=FoldResult,
             check=_check_kept,
             what=what,
         )

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from repsam_ros.adaptation.ablation.results import Scores
-from repsam_ros.config import load_json
 from repsam_ros.errors import DatasetError, shortened
-from repsam_ros.paths import atomic_path
 
 # Names of the data sets in results: the frames held out, and those made for the experiment.
 HELD_OUT, SIMULATED = "held_out", "simulated"
@@ -48,19 +44,3 @@ class FoldResult:
     def __post_init__(self) -> None:
         if both := sorted({*self.trained_on} & {*self.scores[HELD_OUT].names}):
             raise DatasetError(f"trained on and scored: {shortened(both)}")
-
-
-def write_result(path: Path, result: FoldResult) -> None:
-    """Writes ``result`` as JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(result), allow_nan=False) + "\n")
-
-
-def read_result(path: Path) -> FoldResult:
-    """Reads what :func:`write_result` wrote.
-
-    Raises:
-        DatasetError: The file is missing, no JSON, or holds unusable scores.
-        ConfigError: An entry is missing, unknown or of a wrong type.
-    """
-    return load_json(FoldResult, path, "the result of a run")

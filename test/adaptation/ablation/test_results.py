@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from repsam_ros.adaptation.ablation.results import RunResult, Scores, read_result, write_result
+from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.kept_runs import read_result, write_result
 from repsam_ros.errors import ConfigError, DatasetError, RepsamError
 
 MakeRun = Callable[..., RunResult]
@@ -18,7 +19,7 @@ MakeRun = Callable[..., RunResult]
 def test_round_trip_is_exact(tmp_path: Path, make_run: MakeRun) -> None:
     run = make_run("random_2", 7, 1 / 3, datasets=("simulated", "real"))
     write_result(tmp_path / "deep" / "result.json", run)
-    assert read_result(tmp_path / "deep" / "result.json") == run
+    assert read_result(RunResult, tmp_path / "deep" / "result.json") == run
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["result.json"]
 
 
@@ -48,24 +49,24 @@ def test_broken_content_is_refused(
     change(content)
     path.write_text(json.dumps(content))
     with pytest.raises(RepsamError, match=message) as caught:
-        read_result(path)
+        read_result(RunResult, path)
     assert str(path) in str(caught.value)
 
 
 def test_unreadable_files_are_refused(tmp_path: Path, make_run: MakeRun) -> None:
     path = tmp_path / "result.json"
     with pytest.raises(DatasetError, match=r"result\.json: No such file"):
-        read_result(path)
+        read_result(RunResult, path)
     write_result(path, make_run("cka", 1))
     path.write_text(path.read_text()[:-20])
     with pytest.raises(DatasetError, match=r"result\.json: not JSON"):
-        read_result(path)
+        read_result(RunResult, path)
     path.write_text("[]")
     with pytest.raises(DatasetError, match=r"result\.json: not the result"):
-        read_result(path)
+        read_result(RunResult, path)
     path.write_text("{}")
     with pytest.raises(ConfigError, match=r"result\.json"):
-        read_result(path)
+        read_result(RunResult, path)
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:

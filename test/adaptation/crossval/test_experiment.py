@@ -19,8 +19,9 @@ from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.experiment import crossval
 from repsam_ros.adaptation.crossval.folds import inner_pair
 from repsam_ros.adaptation.crossval.page import page
-from repsam_ros.adaptation.crossval.results import FoldResult, read_result
+from repsam_ros.adaptation.crossval.results import FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
+from repsam_ros.adaptation.kept_runs import read_result
 from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
 from repsam_ros.cli.main import main
 from repsam_ros.config import differences, load_config
@@ -62,7 +63,7 @@ def finished(frames: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def results(out: Path, folder: str = "runs") -> list[FoldResult]:
-    return [read_result(path) for path in sorted((out / folder).iterdir())]
+    return [read_result(FoldResult, path) for path in sorted((out / folder).iterdir())]
 
 
 def report(out: Path) -> dict[str, Any]:

@@ -14,7 +14,8 @@ from repsam_ros.adaptation.ablation.results import Scores
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.page import page
 from repsam_ros.adaptation.crossval.report import report_content, write_report
-from repsam_ros.adaptation.crossval.results import FoldResult, read_result, write_result
+from repsam_ros.adaptation.crossval.results import FoldResult
+from repsam_ros.adaptation.kept_runs import read_result, write_result
 from repsam_ros.adaptation.picture_sources import DatasetSettings
 from repsam_ros.adaptation.training_config import TrainConfig
 from repsam_ros.errors import DatasetError
@@ -187,9 +188,9 @@ def test_seeds_are_averaged_image_by_image() -> None:
 def test_a_frame_that_was_trained_on_is_no_test_frame(tmp_path: Path) -> None:
     path = tmp_path / "run.json"
     write_result(path, planted(ARMS[2], (1,)))
-    assert read_result(path) == planted(ARMS[2], (1,))
+    assert read_result(FoldResult, path) == planted(ARMS[2], (1,))
     kept = json.loads(path.read_text())
     kept["trained_on"].append(FOLDS[1][2])
     path.write_text(json.dumps(kept))
     with pytest.raises(DatasetError, match="run.json: trained on and scored: 1-2"):
-        read_result(path)
+        read_result(FoldResult, path)
