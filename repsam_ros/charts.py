@@ -25,6 +25,7 @@ def draw_chart(
     intervals: Mapping[str, Sequence[tuple[float, float]]] | None = None,
     *,
     x_label: str = "block",
+    ticks: Sequence[str] | None = None,
     bars: bool = False,
 ) -> NDArray[np.uint8]:
     """Lines, or bars side by side, over 0 .. L - 1; (H, W, 3) RGB.
@@ -37,6 +38,7 @@ def draw_chart(
         values: L values a series, by the name in the legend; NaN is left out.
         intervals: (low, high) of each value, for the series that have them.
         x_label: What is counted from 0.
+        ticks: What stands below each of the L places; its number without them.
         bars: Bars from zero instead of lines.
     """
     image = np.full((_HEIGHT, _WIDTH, 3), 255, np.uint8)
@@ -45,7 +47,7 @@ def draw_chart(
     numbers += [v for series in given.values() for pair in series for v in pair]
     count = max((len(series) for series in values.values()), default=0)
     axes = _Axes(count, _ticks(numbers))
-    _draw_axes(image, axes)
+    _draw_axes(image, axes, ticks or [str(index) for index in range(count)])
     _write(image, title, (8, 18), 0.5)
     _write(image, y_label, (8, 38))
     _write(image, x_label, (_WIDTH - _RIGHT - _text_width(x_label), _HEIGHT - 8))
@@ -81,15 +83,16 @@ class _Axes:
         return round(_HEIGHT - _BOTTOM - share * (_HEIGHT - _TOP - _BOTTOM))
 
 
-def _draw_axes(image: NDArray[np.uint8], axes: _Axes) -> None:
+def _draw_axes(image: NDArray[np.uint8], axes: _Axes, labels: Sequence[str]) -> None:
     for tick in axes.ticks:
         y = axes.y_px(tick)
         cv2.line(image, (_LEFT, y), (_WIDTH - _RIGHT, y), _GRAY, 1)
         label = f"{tick:.10g}"
         _write(image, label, (_LEFT - 6 - _text_width(label), y + 4))
-    labels_that_fit = (_WIDTH - _LEFT - _RIGHT) // 24
+    widest = max(map(_text_width, labels), default=0)
+    labels_that_fit = (_WIDTH - _LEFT - _RIGHT) // max(24, widest + 8)
     for index in range(0, axes.count, max(1, math.ceil(axes.count / labels_that_fit))):
-        label = str(index)
+        label = labels[index]
         place = (axes.x_px(index) - _text_width(label) // 2, _HEIGHT - _BOTTOM + 16)
         _write(image, label, place)
 

@@ -1,0 +1,1 @@
+"""How scores fall as frames get worse."""
