@@ -223,7 +223,7 @@ def test_the_online_path_needs_neither_torch_nor_open3d():
     modules = [
         f"{NAME}.{module}"
         for module in MODULES
-        if any(inside(module, place) for place in (*ONLINE, "perception", "grasping.planner"))
+        if any(inside(module, place) for place in (*ONLINE, "perception", "grasping.planners"))
         and not inside(module, "backends.torch")
     ]
     code = (
@@ -261,6 +261,10 @@ def load_configuration(path: Path) -> object:
 
         content = {"roots": read_roots(path), "methods": ["repsam_tiny"]}
         return build_config(BenchmarkConfig, content, str(path))
+    if folder == "grippers":
+        from repsam_ros.grasping.gripper import load_gripper
+
+        return load_gripper(path)
     if folder == "sensors":
         from repsam_ros.simulation.sensor import load_sensor
 

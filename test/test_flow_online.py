@@ -9,8 +9,7 @@ import pytest
 
 from repsam_ros.datasets import Sample
 from repsam_ros.evaluation.metrics import score_labels
-from repsam_ros.grasping.planner import plan_grasps
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.planners import open_planner
 from repsam_ros.perception.pipeline import Pipeline, open_pipeline
 from repsam_ros.simulation.frames import render_frames
 
@@ -41,7 +40,7 @@ def test_from_a_frame_to_grasps(pipeline: Pipeline, samples: list[Sample]) -> No
         assert ids == set(range(1, len(scene.instances) + 1))
         assert set(np.unique(scene.cloud.instance_ids)) <= ids | {0}
         assert scene.cloud.stamp_ns == sample.frame.stamp_ns
-        grasps = plan_grasps(scene.cloud, PlannerSettings())
+        grasps = open_planner("antipodal")(scene.cloud).grasps
         assert {grasp.instance_id for grasp in grasps} <= ids
         found += len(grasps)
     assert found > 0

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.gripper import Gripper
-from repsam_ros.structures import SceneCloud
+from repsam_ros.structures import Plane, SceneCloud
 
 
 def hits_points(
@@ -41,6 +41,27 @@ def hits_points(
     in_palm &= (along_z > back) & (along_z <= front)
     hit: NDArray[np.bool_] = (in_fingers | in_palm).any(axis=0)
     return hit
+
+
+def least_height_m(
+    positions_m: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    widths_m: NDArray[np.float64],
+    plane: Plane,
+    gripper: Gripper,
+) -> NDArray[np.float64]:
+    """(C,) least height over the plane of fingers, opened by ``widths_m``, and palm."""
+    axes = np.einsum("i,cij->cj", plane.normal, rotations)
+    tcp_m = plane.height_m(positions_m)
+    span_m = widths_m / 2 + gripper.finger_thickness_m
+    fingers = np.abs(axes[:, 0]) * gripper.finger_width_m / 2 + np.abs(axes[:, 1]) * span_m
+    palm = np.abs(axes[:, 0]) * gripper.palm_depth_m / 2
+    palm += np.abs(axes[:, 1]) * gripper.palm_width_m / 2
+    back_m = gripper.palm_front_m - gripper.palm_length_m
+    tips = np.minimum(gripper.tip_m * axes[:, 2], gripper.palm_front_m * axes[:, 2])
+    ends = np.minimum(back_m * axes[:, 2], gripper.palm_front_m * axes[:, 2])
+    lowest: NDArray[np.float64] = tcp_m + np.minimum(tips - fingers, ends - palm)
+    return lowest
 
 
 def _image_axes(rays: NDArray[np.float64]) -> NDArray[np.float64]:

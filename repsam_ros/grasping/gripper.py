@@ -18,10 +18,12 @@ in the middle between the finger pads, ``tip_m`` short of the finger tips, as on
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.config import load_config, preset_path
 from repsam_ros.errors import ConfigError
 
 
@@ -88,3 +90,12 @@ class Gripper:
                 [[-palm[0], -palm[1], back], [palm[0], palm[1], front]],
             ]
         )
+
+
+def load_gripper(name_or_path: str | Path) -> Gripper:
+    """The hand of ``config/grippers/NAME.yaml``, or of a YAML file of the user's.
+
+    Raises:
+        ConfigError: No such hand, an unknown size or an impossible one.
+    """
+    return load_config(Gripper, preset_path("gripper", "grippers", name_or_path))

@@ -1,8 +1,8 @@
-"""Settings of the antipodal planner."""
+"""What planners share: the hand and its limits, and how candidates are sought."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,38 +10,68 @@ from numpy.typing import NDArray
 from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.gripper import Gripper
 
+_ANYWHERE_M = 100.0
+
 
 @dataclass(frozen=True)
-class ScoreWeights:
-    """Weights of the score's terms; only their ratios matter.
+class HandSettings:
+    """How any planner may use the hand.
 
     Attributes:
-        antipodal: Both contacts inside the friction cone.
-        centroid: Closing line passes near the middle of the object.
-        vertical: Approach along gravity (along the view where no plane is known).
-        clearance: Finger tips well above the table.
-        depth: Object reaches well in between the fingers.
-        narrow: Small opening.
-        known: Fingers end in space that the camera has seen to be free.
+        gripper: The hand.
+        width_reserve_m: The hand opens at least this much wider than any part it grasps.
+        finger_clearance_m: Room left on either side of the part, as far as the hand opens.
+        table_clearance_m: Least height of any part of the hand over the support plane.
+        approach_m: Length of the straight approach that is checked for collisions.
+        min_points: Least number of points that make an object, and of points between the fingers.
+        max_grasps_per_object: Best ones returned.
+        workspace_low_m: Least x, y, z of the tool centre point in the cloud's frame.
+        workspace_high_m: Greatest x, y, z of the tool centre point in the cloud's frame.
+        deadline_s: Return the best found by then, 0 = no limit. Objects are planned from the
+            highest down; the one that is being planned then may take some milliseconds more.
+        seed: Of whatever is drawn at random.
     """
 
-    antipodal: float = 0.45
-    centroid: float = 0.2
-    vertical: float = 0.1
-    clearance: float = 0.05
-    depth: float = 0.1
-    narrow: float = 0.05
-    known: float = 0.15
+    gripper: Gripper = field(default_factory=Gripper)
+    width_reserve_m: float = 0.008
+    finger_clearance_m: float = 0.008
+    table_clearance_m: float = 0.006
+    approach_m: float = 0.1
+    min_points: int = 10
+    max_grasps_per_object: int = 8
+    workspace_low_m: tuple[float, float, float] = (-_ANYWHERE_M,) * 3
+    workspace_high_m: tuple[float, float, float] = (_ANYWHERE_M,) * 3
+    deadline_s: float = 0.0
+    seed: int = 0
 
     def __post_init__(self) -> None:
-        values = [getattr(self, item.name) for item in fields(self)]
-        if min(values) < 0 or sum(values) <= 0:
-            raise ConfigError("score weights must be at least 0 and not all 0")
+        if not 0 < self.width_reserve_m < self.gripper.opening_m:
+            raise ConfigError("width_reserve_m must be positive and below the gripper's opening_m")
+        if self.finger_clearance_m < 0 or self.approach_m < 0 or self.deadline_s < 0:
+            raise ConfigError("finger_clearance_m, approach_m and deadline_s must not be negative")
+        if min(self.min_points, self.max_grasps_per_object) < 1:
+            raise ConfigError("min_points and max_grasps_per_object must be at least 1")
+        if not np.all(np.less(self.workspace_low_m, self.workspace_high_m)):
+            raise ConfigError("workspace_low_m must lie below workspace_high_m")
+
+    @property
+    def max_width_m(self) -> float:
+        """Widest part that is grasped."""
+        return self.gripper.opening_m - self.width_reserve_m
+
+    def opening_m(self, parts_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(...,) opening with which the hand goes round parts of these widths."""
+        return np.minimum(parts_m + 2 * self.finger_clearance_m, self.gripper.opening_m)
+
+    def in_workspace(self, positions_m: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """(...,) whether (..., 3) tool centre points lie within the limits."""
+        inside = (positions_m >= self.workspace_low_m) & (positions_m <= self.workspace_high_m)
+        return np.asarray(inside.all(axis=-1))
 
 
 @dataclass(frozen=True)
-class PlannerSettings:
-    """How grasps are sought.
+class SearchSettings(HandSettings):
+    """How candidates are sought on surfaces.
 
     Attributes:
         samples_per_object: Surface points that candidates start from.
@@ -50,14 +80,9 @@ class PlannerSettings:
         rolls: Closing directions per approach, evenly over half a turn.
         depths_m: How far the finger tips reach beyond the sampled point.
         max_tilt_rad: Largest angle between approach and down.
-        max_width_m: Widest part that is grasped.
-        finger_clearance_m: Room left on either side of the part, as far as the hand opens.
-        table_clearance_m: Least height of any part of the hand over the support plane.
-        approach_m: Length of the straight approach that is checked for collisions.
         friction: Coefficient of friction (mu) at the fingers.
         unseen_credit: What a contact counts whose surface the camera cannot see.
         min_contact: Candidates with a worse contact on either side are no grasps.
-        min_points: Least number of points between the fingers.
         normal_radius_m: Neighbourhood of a surface normal.
         occlusion_margin_m: Space farther than this behind a seen point is unknown.
         max_behind_share: Share of a finger that may end in the shadow of something else than
@@ -65,11 +90,7 @@ class PlannerSettings:
         similar_distance_m: Grasps closer than this and turned less than
             ``similar_angle_rad`` count as one.
         similar_angle_rad: See ``similar_distance_m``.
-        max_grasps_per_object: Best ones returned.
         max_checked_per_object: Best candidates that are checked for collisions.
-        seed: Of the sampling.
-        gripper: The hand.
-        weights: Of the score.
     """
 
     samples_per_object: int = 36
@@ -78,26 +99,18 @@ class PlannerSettings:
     rolls: int = 8
     depths_m: tuple[float, ...] = (0.01, 0.02, 0.03)
     max_tilt_rad: float = 1.309
-    max_width_m: float = 0.072
-    finger_clearance_m: float = 0.008
-    table_clearance_m: float = 0.006
-    approach_m: float = 0.1
     friction: float = 0.5
     unseen_credit: float = 0.5
     min_contact: float = 0.25
-    min_points: int = 10
     normal_radius_m: float = 0.012
     occlusion_margin_m: float = 0.02
     max_behind_share: float = 0.5
     similar_distance_m: float = 0.015
     similar_angle_rad: float = 0.35
-    max_grasps_per_object: int = 8
     max_checked_per_object: int = 256
-    seed: int = 0
-    gripper: Gripper = field(default_factory=Gripper)
-    weights: ScoreWeights = field(default_factory=ScoreWeights)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         counts = (self.samples_per_object, self.samples_sharing, self.max_points_per_object)
         if min(*counts, self.rolls) < 1:
             raise ConfigError("samples, points and rolls must be at least 1")
@@ -105,11 +118,5 @@ class PlannerSettings:
             raise ConfigError(f"depths_m must be positive, got {self.depths_m}")
         if max(self.depths_m) >= self.gripper.finger_length_m:
             raise ConfigError("depths_m must be shorter than the fingers")
-        if not 0 < self.max_width_m < self.gripper.opening_m:
-            raise ConfigError("max_width_m must be positive and below the gripper's opening_m")
         if self.friction <= 0 or self.normal_radius_m <= 0:
             raise ConfigError("friction and normal_radius_m must be positive")
-
-    def opening_m(self, parts_m: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(...,) opening with which the hand goes round parts of these widths."""
-        return np.minimum(parts_m + 2 * self.finger_clearance_m, self.gripper.opening_m)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.settings import SearchSettings
 
 _BIN_M = 0.004
 _PATCH_M = 0.005
@@ -130,14 +130,14 @@ class Parts:
         return Parts(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 
-def rough_parts(surface: Surface, hands: Hands, settings: PlannerSettings) -> Parts:
+def rough_parts(surface: Surface, hands: Hands, settings: SearchSettings) -> Parts:
     """The held parts alone; every sample must be a point of the surface."""
     slabs = _cut(surface, hands, settings, beyond_m=0.0)
     return _part_of(_connected(slabs, len(hands), settings))
 
 
 def held_parts(
-    surface: Surface, hands: Hands, settings: PlannerSettings
+    surface: Surface, hands: Hands, settings: SearchSettings
 ) -> tuple[Parts, Contact, Contact]:
     """The held parts and their contacts on the lower and upper end of the closing axis."""
     every = _cut(surface, hands, settings, beyond_m=_BEYOND_M)
@@ -157,12 +157,12 @@ def held_parts(
     return part, contacts[0], contacts[1]
 
 
-def gap_m(settings: PlannerSettings) -> float:
+def gap_m(settings: SearchSettings) -> float:
     """Width of a gap that a finger fits into, with half of its usual room."""
     return settings.gripper.finger_thickness_m + settings.finger_clearance_m
 
 
-def _cut(surface: Surface, hands: Hands, settings: PlannerSettings, beyond_m: float) -> _Slabs:
+def _cut(surface: Surface, hands: Hands, settings: SearchSettings, beyond_m: float) -> _Slabs:
     # A part that is not too wide, and the gap that ends it, lie within this reach.
     reach_m = np.float32(settings.max_width_m + gap_m(settings))
     half_m = np.float32(settings.gripper.finger_width_m / 2)
@@ -187,7 +187,7 @@ def _cut(surface: Surface, hands: Hands, settings: PlannerSettings, beyond_m: fl
     )
 
 
-def _connected(slabs: _Slabs, count: int, settings: PlannerSettings) -> _Slabs:
+def _connected(slabs: _Slabs, count: int, settings: SearchSettings) -> _Slabs:
     """The entries that belong to the same part as the sample of their hand."""
     reach_m = settings.max_width_m + gap_m(settings)
     bins = int(np.ceil(2 * reach_m / _BIN_M))
@@ -239,7 +239,7 @@ def _contact(
     hand: NDArray[np.intp],
     facing: NDArray[np.float32],
     square: NDArray[np.floating],
-    settings: PlannerSettings,
+    settings: SearchSettings,
 ) -> Contact:
     """What the points of a patch say, from the cosines between normals and outward direction.
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.structures import SceneCloud
 
 _NORMAL_NEIGHBORS = 20
@@ -37,7 +37,7 @@ class Target:
     view: NDArray[np.float64]
 
 
-def make_target(cloud: SceneCloud, instance_id: int, settings: PlannerSettings) -> Target | None:
+def make_target(cloud: SceneCloud, instance_id: int, settings: SearchSettings) -> Target | None:
     """The object with this id, or None when too little of it is seen to have a surface."""
     seen_m = cloud.points_m[cloud.instance_ids == instance_id].astype(np.float64)
     if len(seen_m) < max(settings.min_points, 4):

@@ -10,65 +10,51 @@ from functools import partial
 from typing import Any
 
 from geometry_msgs.msg import PoseArray, PoseStamped
+from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt32
+from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker, MarkerArray
 
-from repsam_ros.errors import FrameError
-from repsam_ros.grasping.planner import plan
-from repsam_ros.grasping.settings import PlannerSettings
-from repsam_ros.messages import stamp_to_ns, unpack_cloud
+from repsam_ros.errors import FrameError, RepsamError
+from repsam_ros.grasping.gripper import Gripper, load_gripper
+from repsam_ros.grasping.planners import Planner, PlanResult
+from repsam_ros.messages import unpack_cloud
 from repsam_ros.ros.conversions import (
     candidates_message,
     grasps_message,
     plane_from_marker,
     viewpoint_from_pose,
 )
+from repsam_ros.ros.grasp_planner_parameters import PARAMETERS, planner_from
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.markers import grasp_markers
-from repsam_ros.ros.parameters import Parameter, build_settings, settings_parameters
-from repsam_ros.ros.qos import RELIABILITIES, input_qos, output_qos
+from repsam_ros.ros.qos import input_qos, output_qos
 from repsam_ros.ros.running import run_node
 from repsam_ros.ros.stamp_join import JoinedMessages, StampJoin
+from repsam_ros.structures import SceneCloud
 
 _INPUTS = {"points": PointCloud2, "support_plane": Marker, "view_pose": PoseStamped}
 _OUTPUTS = {"grasps": PoseArray, "grasp_candidates": PointCloud2, "grasp_markers": MarkerArray}
 _ALL_OBJECTS = 0
 
-SETTINGS_BOUNDS = {
-    "samples_per_object": (1, 1000),
-    "max_points_per_object": (10, 100_000),
-    "rolls": (1, 64),
-    "max_tilt_rad": (0.0, 3.15),
-    "max_width_m": (0.001, 0.5),
-    "friction": (0.01, 5.0),
-    "unseen_credit": (0.0, 1.0),
-    "max_grasps_per_object": (1, 1000),
-    "max_checked_per_object": (1, 10_000),
-}
-
-NODE_PARAMETERS = (
-    Parameter(
-        "qos.reliability",
-        "reliable",
-        "Of the input subscriptions.",
-        "unconfigured",
-        choices=RELIABILITIES,
-    ),
-    Parameter("qos.depth", 5, "Of the input subscriptions.", "unconfigured", (1, 1000)),
-    Parameter("qos.output_depth", 5, "Of the publishers.", "unconfigured", (1, 1000)),
-)
-PARAMETERS = (*NODE_PARAMETERS, *settings_parameters(PlannerSettings, SETTINGS_BOUNDS))
-
 
 class GraspPlannerNode(ManagedNode):
-    """Lifecycle node ``grasp_planner``; the README lists its topics and parameters."""
+    """Lifecycle node ``grasp_planner``; the README lists its topics, services and parameters."""
+
+    _planner: Planner
+    _gripper: Gripper
 
     def __init__(self, **options: Any) -> None:
-        self._settings = PlannerSettings()
         self._join = StampJoin(tuple(_INPUTS))
+        self._newest: JoinedMessages | None = None
+        self._last = PlanResult([])
         self._target_id = _ALL_OBJECTS
         super().__init__("grasp_planner", PARAMETERS, **options)
+        self.create_service(SetBool, "~/enable", self._on_enable)
+        # Planning takes a while; in the common group nothing else would be answered meanwhile.
+        group = MutuallyExclusiveCallbackGroup()
+        self.create_service(Trigger, "~/plan", self._on_plan, callback_group=group)
 
     def configure(self) -> None:
         self.apply_values(self.values())
@@ -89,47 +75,96 @@ class GraspPlannerNode(ManagedNode):
             )
         self.add_input("target", UInt32, "~/target", qos, self._on_target, may_be_silent=True)
 
+    def unsubscribed(self) -> None:
+        self._newest = None
+
     def cleanup(self) -> None:
         self.remove_outputs()
 
     def process(self, job: JoinedMessages) -> None:
-        points, marker, pose = (job.messages[name] for name in _INPUTS)
-        for name, msg in job.messages.items():
-            if msg.header.frame_id != points.header.frame_id:
-                raise FrameError(
-                    "frame_mismatch",
-                    f"{name}: frame {msg.header.frame_id!r}, expected"
-                    f" {points.header.frame_id!r} of the points",
-                )
-        cloud = unpack_cloud(points, plane_from_marker(marker), viewpoint_from_pose(pose))
-        targets = None if self._target_id == _ALL_OBJECTS else (self._target_id,)
-        grasps = plan(cloud, self._settings, targets).grasps
-        where = (stamp_to_ns(points.header.stamp), cloud.frame_id)
-        self.publish("grasps", grasps_message(grasps, *where))
-        self.publish("grasp_candidates", candidates_message(grasps, *where))
-        if self.is_watched("grasp_markers"):
-            markers = grasp_markers(grasps, self._settings.gripper, *where)
-            self.publish("grasp_markers", markers)
+        self._plan(job)
         self.statistics.add_latency(time.monotonic() - job.arrival_s)
-        self.statistics.note("published")
 
     def apply_values(self, values: dict[str, Any]) -> None:
-        self._settings = build_settings(PlannerSettings, values)
+        self._planner = planner_from(values)
+        self._gripper = load_gripper(values["gripper"])
 
     def state_values(self) -> dict[str, Any]:
-        return {"target": self._target_id}
+        last = self._last
+        values: dict[str, Any] = {"target": self._target_id, "grasps": len(last.grasps)}
+        values["unfinished"] = " ".join(map(str, last.unfinished))
+        return values | {f"rejected.{name}": n for name, n in sorted(last.rejected.items())}
 
     def dropped(self) -> Counter[str]:
         return super().dropped() + self._join.dropped()
 
+    def _plan(self, job: JoinedMessages) -> PlanResult:
+        """Plans on one cloud and publishes what was found."""
+        cloud = _cloud_of(job)
+        targets = None if self._target_id == _ALL_OBJECTS else (self._target_id,)
+        result = self._last = self._planner(cloud, targets)
+        where = (cloud.stamp_ns, cloud.frame_id)
+        self.publish("grasps", grasps_message(result.grasps, *where))
+        self.publish("grasp_candidates", candidates_message(result.grasps, *where))
+        if self.is_watched("grasp_markers"):
+            self.publish("grasp_markers", grasp_markers(result.grasps, self._gripper, *where))
+        self.statistics.note("published")
+        return result
+
     def _store(self, name: str, msg: Any) -> None:
         job = self._join.add(name, msg)
-        if job is not None:
+        if job is None:
+            return
+        self._newest = job
+        if self.is_enabled:
             self.submit(job)
+        else:
+            self.statistics.drop("disabled")
 
     def _on_target(self, msg: UInt32) -> None:
         """Plans for this instance from now on; 0 = for all."""
         self._target_id = msg.data
+
+    def _on_enable(self, request: Any, response: Any) -> Any:
+        self.is_enabled = request.data
+        response.success = True
+        response.message = "enabled" if request.data else "disabled: only ~/plan plans"
+        return response
+
+    def _on_plan(self, request: Any, response: Any) -> Any:
+        """Plans once on the newest cloud, which may have come before the call."""
+        newest = self._newest
+        if newest is None:
+            reason = "no cloud has come" if self.is_active else "the node is not active"
+            response.success, response.message = False, reason
+            return response
+        try:
+            response.success, response.message = _summary(self._plan(newest))
+        except RepsamError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+
+def _cloud_of(job: JoinedMessages) -> SceneCloud:
+    points, marker, pose = (job.messages[name] for name in _INPUTS)
+    for name, msg in job.messages.items():
+        if msg.header.frame_id != points.header.frame_id:
+            raise FrameError(
+                "frame_mismatch",
+                f"{name}: frame {msg.header.frame_id!r}, expected"
+                f" {points.header.frame_id!r} of the points",
+            )
+    return unpack_cloud(points, plane_from_marker(marker), viewpoint_from_pose(pose))
+
+
+def _summary(result: PlanResult) -> tuple[bool, str]:
+    """Whether there is a grasp, and what was found and rejected, in words."""
+    objects = {grasp.instance_id for grasp in result.grasps}
+    parts = [f"{len(result.grasps)} grasps on {len(objects)} objects"]
+    causes = ", ".join(f"{name} {n}" for name, n in result.rejected.most_common())
+    parts += [f"rejected: {causes}"] if causes else []
+    parts += [f"{len(result.unfinished)} objects unfinished"] if result.unfinished else []
+    return bool(result.grasps), "; ".join(parts)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -97,15 +97,19 @@ def build_settings(cls: type[Settings], values: Mapping[str, Any]) -> Settings:
         ConfigError: A value, or values together, make no sense.
     """
     known = [item.name for item in settings_parameters(cls, {})]
+    return build_config(cls, nested({name: values[name] for name in known}), "parameters")
+
+
+def nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Plain values by dotted name as a tree."""
     content: dict[str, Any] = {}
-    for name in known:
+    for name, value in values.items():
         *parents, leaf = name.split(".")
         node = content
         for parent in parents:
             node = node.setdefault(parent, {})
-        value = values[name]
         node[leaf] = value if isinstance(value, bool | int | float | str) else list(value)
-    return build_config(cls, content, "parameters")
+    return content
 
 
 def declare(node: Node, parameters: Sequence[Parameter]) -> None:
@@ -131,8 +135,11 @@ def declare(node: Node, parameters: Sequence[Parameter]) -> None:
 
 
 def _attribute_texts(cls: type) -> dict[str, str]:
-    """Texts of the ``Attributes:`` section of a Google docstring, by name."""
-    _, _, section = (inspect.getdoc(cls) or "").partition("Attributes:\n")
-    section = re.split(r"\n\n?\S", section)[0]
-    entries = re.findall(r"^    (\w+): ((?:.|\n(?=     ))+)", section, re.MULTILINE)
-    return {name: " ".join(text.split()) for name, text in entries}
+    """Texts of the ``Attributes:`` sections of a dataclass and its bases, by name."""
+    texts: dict[str, str] = {}
+    for base in filter(dataclasses.is_dataclass, reversed(cls.__mro__)):
+        _, _, section = inspect.cleandoc(base.__doc__ or "").partition("Attributes:\n")
+        section = re.split(r"\n\n?\S", section)[0]
+        entries = re.findall(r"^    (\w+): ((?:.|\n(?=     ))+)", section, re.MULTILINE)
+        texts |= {name: " ".join(text.split()) for name, text in entries}
+    return texts

@@ -12,12 +12,22 @@ from hypothesis import strategies as st
 from repsam_ros.config import load_config
 from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.gripper import Gripper
-from repsam_ros.grasping.planner import plan, plan_grasps
-from repsam_ros.grasping.settings import PlannerSettings, ScoreWeights
+from repsam_ros.grasping.planners import PlanResult
+from repsam_ros.grasping.planners.antipodal import Config, ScoreWeights, build
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.structures import Grasp, Instances, Intrinsics, Plane, RgbdFrame, SceneCloud
 
-SETTINGS = PlannerSettings()
+SETTINGS = Config()
+
+
+def plan(cloud: SceneCloud, settings: Config, targets: list[int] | None = None) -> PlanResult:
+    return build(settings)(cloud, targets)
+
+
+def plan_grasps(
+    cloud: SceneCloud, settings: Config, targets: list[int] | None = None
+) -> list[Grasp]:
+    return plan(cloud, settings, targets).grasps
 
 
 def clutter(scenes):
@@ -174,9 +184,7 @@ def test_too_wide_an_object_yields_nothing_and_says_why(scenes) -> None:
 
 def test_a_hand_with_a_smaller_opening_finds_less(scenes) -> None:
     cloud = scenes.view(scenes.box((0.05, 0.15, 0.1))).cloud
-    small = dataclasses.replace(
-        SETTINGS, max_width_m=0.03, gripper=dataclasses.replace(Gripper(), opening_m=0.04)
-    )
+    small = dataclasses.replace(SETTINGS, gripper=dataclasses.replace(Gripper(), opening_m=0.038))
     assert plan_grasps(cloud, SETTINGS)
     assert plan(cloud, small).grasps == []
 
@@ -254,12 +262,12 @@ def cloud_of(points: np.ndarray, ids: np.ndarray) -> SceneCloud:
 def test_settings_come_from_yaml(tmp_path: Path) -> None:
     path = tmp_path / "grasp_planner.yaml"
     path.write_text("depths_m: [0.01, 0.02]\nrolls: 4\ngripper: {opening_m: 0.1}\n")
-    loaded = load_config(PlannerSettings, path, ["weights.narrow=0.0"])
+    loaded = load_config(Config, path, ["weights.narrow=0.0"])
     assert loaded.depths_m == (0.01, 0.02)
     assert loaded.gripper.opening_m == 0.1 and loaded.weights.narrow == 0
     path.write_text("finger: 3\n")
     with pytest.raises(ConfigError, match="finger"):
-        load_config(PlannerSettings, path)
+        load_config(Config, path)
 
 
 @pytest.mark.parametrize(
@@ -269,13 +277,13 @@ def test_settings_come_from_yaml(tmp_path: Path) -> None:
         {"depths_m": ()},
         {"depths_m": (0.01, -0.01)},
         {"depths_m": (0.05,)},
-        {"max_width_m": 0.09},
+        {"width_reserve_m": 0.09},
         {"friction": 0.0},
     ],
 )
 def test_unusable_settings_are_refused(bad: dict) -> None:
     with pytest.raises(ConfigError):
-        PlannerSettings(**bad)
+        Config(**bad)
     with pytest.raises(ConfigError):
         ScoreWeights(antipodal=-1.0)
 

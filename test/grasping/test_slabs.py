@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.grasping.slabs import Hands, Surface, _runs, held_parts, rough_parts
 
-SETTINGS = PlannerSettings()
+SETTINGS = SearchSettings()
 
 
 @given(

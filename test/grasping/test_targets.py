@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.grasping.targets import estimate_normals, make_target
 
 
@@ -37,14 +37,14 @@ def test_a_lonely_point_faces_the_camera() -> None:
 
 def test_samples_are_spread_over_the_object_and_belong_to_its_outline(scenes) -> None:
     view = scenes.view(scenes.box((0.06, 0.2, 0.1)))
-    target = make_target(view.cloud, 1, PlannerSettings())
-    assert target is not None and len(target.samples) == PlannerSettings().samples_per_object
+    target = make_target(view.cloud, 1, SearchSettings())
+    assert target is not None and len(target.samples) == SearchSettings().samples_per_object
     assert not (target.samples % target.step).any()
-    assert len(target.points_m) <= PlannerSettings().max_points_per_object
+    assert len(target.points_m) <= SearchSettings().max_points_per_object
     chosen = target.points_m[target.samples]
     assert (np.ptp(chosen, axis=0) > 0.7 * np.ptp(target.points_m, axis=0)).all()
 
 
 def test_objects_with_a_handful_of_points_are_no_targets(scenes) -> None:
     view = scenes.view(scenes.box((0.06, 0.2, 0.1)))
-    assert make_target(view.cloud, 9, PlannerSettings()) is None
+    assert make_target(view.cloud, 9, SearchSettings()) is None

@@ -14,7 +14,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt32
 from visualization_msgs.msg import Marker
 
-from repsam_ros.grasping.planner import PlannerSettings, plan_grasps
+from repsam_ros.grasping.planners import open_planner
 from repsam_ros.messages import stamp_to_ns, unpack_cloud, unpack_grasps
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.ros.conversions import (
@@ -129,7 +129,7 @@ def _gives_the_planners_grasps_with_the_clouds_stamp(
         plane_from_marker(sent["support_plane"]),
         viewpoint_from_pose(sent["view_pose"]),
     )
-    expected = plan_grasps(received, PlannerSettings())
+    expected = open_planner("antipodal")(received).grasps
     found = unpack_grasps(rows)
     assert expected and len(poses.poses) == len(found) == len(expected)
     assert poses.header.frame_id == rows.header.frame_id == cloud.frame_id

@@ -7,14 +7,14 @@ import pytest
 import yaml
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.grasping.settings import PlannerSettings
+from repsam_ros.grasping.planners.antipodal import Config as AntipodalConfig
 from repsam_ros.perception.pipeline import PipelineSettings
-from repsam_ros.ros import grasp_planner_node, perception_parameters
+from repsam_ros.ros import grasp_planner_parameters, perception_parameters
 from repsam_ros.ros.managed_node import COMMON_PARAMETERS
 from repsam_ros.ros.parameters import Parameter, build_settings, settings_parameters
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-NODES = {"perception": perception_parameters, "grasp_planner": grasp_planner_node}
+NODES = {"perception": perception_parameters, "grasp_planner": grasp_planner_parameters}
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def test_settings_are_rebuilt_from_values() -> None:
         build_settings(Outer, {**values, "share": 2.0})
 
 
-@pytest.mark.parametrize("cls", [PipelineSettings, PlannerSettings])
+@pytest.mark.parametrize("cls", [PipelineSettings, AntipodalConfig])
 def test_defaults_survive_the_round_trip_and_every_parameter_is_explained(cls: type) -> None:
     parameters = list(settings_parameters(cls, {}))
     assert build_settings(cls, {item.name: item.default for item in parameters}) == cls()
