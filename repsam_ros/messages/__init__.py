@@ -15,6 +15,7 @@ from repsam_ros.messages.cloud import (
     unpack_cloud,
     unpack_grasps,
 )
+from repsam_ros.messages.compressed import color_from_compressed, depth_from_compressed
 from repsam_ros.messages.image import (
     color_from_image,
     color_image,
@@ -23,6 +24,7 @@ from repsam_ros.messages.image import (
     intrinsics_from_camera_info,
     label_image,
     labels_from_image,
+    mask_from_image,
     ns_to_stamp,
     stamp_to_ns,
 )
@@ -30,14 +32,17 @@ from repsam_ros.messages.image import (
 __all__ = [
     "Field",
     "cloud_fields",
+    "color_from_compressed",
     "color_from_image",
     "color_image",
+    "depth_from_compressed",
     "depth_from_image",
     "depth_image",
     "grasp_fields",
     "intrinsics_from_camera_info",
     "label_image",
     "labels_from_image",
+    "mask_from_image",
     "ns_to_stamp",
     "pack_cloud",
     "pack_grasps",

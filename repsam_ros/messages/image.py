@@ -62,17 +62,54 @@ def depth_from_image(msg: Image, scale_m: float | None = None) -> NDArray[np.flo
         FrameError: ``unknown_encoding``, ``empty_image`` or ``truncated``.
         ConfigError: ``scale_m`` is not positive.
     """
-    if scale_m is not None and not (math.isfinite(scale_m) and scale_m > 0):
-        raise ConfigError(f"depth scale must be a positive length in metres, got {scale_m}")
     if msg.encoding not in _DEPTH_ENCODINGS:
         raise _unknown_encoding("depth", msg.encoding, _DEPTH_ENCODINGS)
     if msg.encoding == "32FC1":
-        return _float_depth(_pixels(msg, np.dtype(np.float32), 1, "depth"), scale_m)
-    pixels = _pixels(msg, np.dtype(np.uint16), 1, "depth")
+        return metres_from_floats(_pixels(msg, np.dtype(np.float32), 1, "depth"), scale_m)
+    return metres_from_integers(_pixels(msg, np.dtype(np.uint16), 1, "depth"), scale_m)
+
+
+def metres_from_integers(
+    pixels: NDArray[np.uint16], scale_m: float | None = None
+) -> NDArray[np.float32]:
+    """float32 metres of pixels in millimetres, or in units of ``scale_m``.
+
+    Raises:
+        ConfigError: ``scale_m`` is not positive.
+    """
+    _check_scale(scale_m)
     # Dividing rounds once: 1234 mm gives the same float as 1.234 m from a 32FC1 camera.
     units_per_m = np.float32(_MM_PER_M if scale_m is None else 1.0 / scale_m)
     depth_m: NDArray[np.float32] = np.divide(pixels, units_per_m, dtype=np.float32)
     return depth_m
+
+
+def metres_from_floats(
+    pixels: NDArray[np.float32], scale_m: float | None = None
+) -> NDArray[np.float32]:
+    """float32 metres of pixels in metres, or in units of ``scale_m``; 0 where they are unusable.
+
+    Raises:
+        ConfigError: ``scale_m`` is not positive.
+    """
+    _check_scale(scale_m)
+    with np.errstate(invalid="ignore", over="ignore"):
+        depth_m = pixels.astype(np.float32, copy=True)
+        if scale_m is not None:
+            depth_m *= np.float32(scale_m)
+        depth_m[~((depth_m > 0) & (depth_m < np.inf))] = 0
+    return depth_m
+
+
+def mask_from_image(msg: Image) -> NDArray[np.bool_]:
+    """(H, W) bool of a ``mono8`` image, True where it is not 0.
+
+    Raises:
+        FrameError: ``unknown_encoding``, ``empty_image`` or ``truncated``.
+    """
+    if msg.encoding not in ("mono8", "8UC1"):
+        raise _unknown_encoding("mask", msg.encoding, ("mono8", "8UC1"))
+    return _pixels(msg, np.dtype(np.uint8), 1, "mask") > 0
 
 
 def labels_from_image(msg: Image) -> NDArray[np.uint16]:
@@ -136,13 +173,9 @@ def _image_fields(pixels: NDArray[Any], encoding: str) -> dict[str, Any]:
     }
 
 
-def _float_depth(pixels: NDArray[np.float32], scale_m: float | None) -> NDArray[np.float32]:
-    with np.errstate(invalid="ignore", over="ignore"):
-        depth_m = pixels.astype(np.float32, copy=True)
-        if scale_m is not None:
-            depth_m *= np.float32(scale_m)
-        depth_m[~((depth_m > 0) & (depth_m < np.inf))] = 0
-    return depth_m
+def _check_scale(scale_m: float | None) -> None:
+    if scale_m is not None and not (math.isfinite(scale_m) and scale_m > 0):
+        raise ConfigError(f"depth scale must be a positive length in metres, got {scale_m}")
 
 
 def _pixels(msg: Image, dtype: np.dtype[Any], channels: int, what: str) -> NDArray[Any]:

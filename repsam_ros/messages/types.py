@@ -32,6 +32,14 @@ class Image(Protocol):
     data: Any
 
 
+class CompressedImage(Protocol):
+    """sensor_msgs/CompressedImage; ``data`` is any flat buffer of bytes."""
+
+    header: Any
+    format: str
+    data: Any
+
+
 class CameraInfo(Protocol):
     """sensor_msgs/CameraInfo; ``k`` is the row-major 3x3 matrix."""
 

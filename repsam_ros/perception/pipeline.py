@@ -5,12 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
-from repsam_ros.backends import Backend, BackendConfig, BackendInfo, open_backend
-from repsam_ros.perception.canvas import depth_at, fit, to_frame
+from repsam_ros.backends import (
+    Backend,
+    BackendConfig,
+    BackendInfo,
+    Decoded,
+    Encoded,
+    open_backend,
+)
+from repsam_ros.perception.canvas import Canvas, depth_at, fit, to_frame
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
+from repsam_ros.perception.guidance import (
+    Guidance,
+    points_inside,
+    wanted_mask,
+    without_ignored,
+)
 from repsam_ros.perception.masks import (
     MaskSettings,
     label_map,
@@ -19,6 +33,7 @@ from repsam_ros.perception.masks import (
     suppress,
 )
 from repsam_ros.perception.prompts import find_prompts
+from repsam_ros.perception.region import RegionSettings
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
 
 
@@ -29,6 +44,7 @@ class PipelineSettings:
     Attributes:
         min_prompt_score: Heatmap maxima below are not prompted.
         max_prompts: Prompts a frame at most.
+        region: The part of the picture that is segmented; the rest is surroundings.
         masks: How masks are chosen.
         fragments: How pieces of an object behind another are joined.
         cloud: How the cloud is made.
@@ -36,6 +52,7 @@ class PipelineSettings:
 
     min_prompt_score: float = 0.2
     max_prompts: int = 40
+    region: RegionSettings = field(default_factory=RegionSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
@@ -61,47 +78,99 @@ class Pipeline:
         """What is really running."""
         return self.backend.info()
 
-    def segment(self, frame: RgbdFrame) -> Instances:
-        """Instances of a frame, best first."""
-        settings = self.settings
+    def segment(self, frame: RgbdFrame, guidance: Guidance | None = None) -> Instances:
+        """Instances of a frame, best first; with a prompt from outside, the one it means.
+
+        Raises:
+            FrameError: ``ignore_mask_size``, ``bad_prompt``, ``region_outside``.
+        """
+        guidance, region = guidance or Guidance(), self.settings.region
+        guidance.check(frame.depth_m.shape)
+        if not region.is_set:
+            return self._segment(frame, guidance)
+        part, part_guidance = region.cut(frame, guidance)
+        part_guidance.check(part.depth_m.shape)
+        instances = self._segment(part, part_guidance)
+        return region.paste(instances, frame.depth_m.shape)
+
+    def _segment(self, frame: RgbdFrame, guidance: Guidance) -> Instances:
+        settings, frame_px = self.settings, frame.depth_m.shape
         canvas = fit(frame, self.backend.canvas_px)
         camera = canvas.intrinsics
         values = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
         encoded = self.backend.encode(canvas.color, canvas.depth_m, values)
-        prompts = find_prompts(
-            encoded.heatmap, self.backend.canvas_px, settings.min_prompt_score, settings.max_prompts
-        )
-        frame_px = frame.depth_m.shape
-        if len(prompts.scores) == 0:
+        points_px = self._points_to_prompt(encoded, canvas, frame_px, guidance)
+        if len(points_px) == 0:
             return _nothing(frame_px)
-        decoded = self.backend.decode(encoded, prompts.points_px)
+        decoded = self.backend.decode(encoded, points_px)
+        kept, joined, scores = self._choose(decoded, canvas, frame_px, guidance)
+        if len(kept) == 0:
+            return _nothing(frame_px)
+        full = to_frame(joined, canvas, frame_px)
+        probabilities = expit(full, out=full)
+        min_area = round(settings.masks.min_area_px * frame.depth_m.size / (640 * 480))
+        if guidance.ignored is not None:
+            probabilities[:, guidance.ignored] = 0
+        if guidance.outline_px is not None:
+            min_area = 1
+        labels, stays = label_map(probabilities, scores[kept], min_area)
+        chosen = kept[stays]
+        prompts_px = _on_frame(points_px[chosen], canvas, frame_px)
+        return Instances(labels, scores[chosen].astype(np.float32), prompts_px)
+
+    def _points_to_prompt(
+        self, encoded: Encoded, canvas: Canvas, frame_px: tuple[int, ...], guidance: Guidance
+    ) -> NDArray[np.float32]:
+        """(N, 2) pixels of the canvas."""
+        settings, canvas_px = self.settings, self.backend.canvas_px
+        if guidance.outline_px is not None:
+            points_px = points_inside(guidance.outline_px, (frame_px[0], frame_px[1]))
+            points_px = _on_canvas(points_px, canvas, frame_px)
+        else:
+            points_px = find_prompts(
+                encoded.heatmap, canvas_px, settings.min_prompt_score, settings.max_prompts
+            ).points_px
+        if guidance.ignored is None:
+            return points_px
+        columns, rows = np.rint(_on_frame(points_px, canvas, frame_px)).astype(int).T
+        rows, columns = rows.clip(0, frame_px[0] - 1), columns.clip(0, frame_px[1] - 1)
+        seen: NDArray[np.float32] = points_px[~guidance.ignored[rows, columns]]
+        return seen
+
+    def _choose(
+        self, decoded: Decoded, canvas: Canvas, frame_px: tuple[int, ...], guidance: Guidance
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+        """Indices of the masks that stay, their logits (N, h, w), and the scores of all masks."""
+        settings = self.settings
         depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
         logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
         scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
+        if guidance.outline_px is not None:
+            on_canvas = _on_canvas(guidance.outline_px, canvas, frame_px)
+            step = logits.shape[1] / canvas.depth_m.shape[0]
+            best = wanted_mask(logits > 0, scores, (on_canvas + 0.5) * np.float32(step) - 0.5)
+            return np.array([best]), logits[[best]], scores
         kept = suppress(logits > 0, scores, settings.masks)
         if len(kept) == 0:
-            return _nothing(frame_px)
+            return kept, logits[:0], scores
         groups = group_fragments(
             logits[kept], scores[kept], depth_m, mask_camera, settings.fragments
         )
         first = np.unique(groups)
         joined = np.stack([logits[kept[groups == k]].max(0) for k in first])
-        kept = kept[first]
-        full = to_frame(joined, canvas, frame_px)
-        probabilities = expit(full, out=full)
-        min_area = round(settings.masks.min_area_px * frame.depth_m.size / (640 * 480))
-        labels, stays = label_map(probabilities, scores[kept], min_area)
-        chosen = kept[stays]
-        scale = np.array(
-            [frame_px[1] / canvas.inner_px[1], frame_px[0] / canvas.inner_px[0]], np.float32
-        )
-        points = (prompts.points_px[chosen] + 0.5) * scale - 0.5
-        return Instances(labels, scores[chosen].astype(np.float32), points.astype(np.float32))
+        return kept[first], joined, scores
 
-    def perceive(self, frame: RgbdFrame) -> Scene:
-        """Instances of a frame and the cloud of objects and surroundings."""
-        instances = self.segment(frame)
-        return Scene(instances, build_cloud(frame, instances, self.settings.cloud))
+    def perceive(self, frame: RgbdFrame, guidance: Guidance | None = None) -> Scene:
+        """Instances of a frame and the cloud of objects and surroundings.
+
+        Raises:
+            FrameError: See :meth:`segment`.
+        """
+        instances = self.segment(frame, guidance)
+        cloud_settings = self.settings.cloud
+        if guidance is not None:
+            frame = without_ignored(frame, guidance.ignored, cloud_settings.edge_px)
+        return Scene(instances, build_cloud(frame, instances, cloud_settings))
 
     def warm_up(self) -> None:
         """Runs once on an empty frame, so that the first real one is not slow."""
@@ -123,7 +192,28 @@ class Pipeline:
         self.backend.close()
 
 
-def _nothing(frame_px: tuple[int, int]) -> Instances:
+def _frame_per_canvas(canvas: Canvas, frame_px: tuple[int, ...]) -> NDArray[np.float32]:
+    """(2,) pixels of the frame in one of the canvas, along x and y."""
+    return np.array(
+        [frame_px[1] / canvas.inner_px[1], frame_px[0] / canvas.inner_px[0]], np.float32
+    )
+
+
+def _on_canvas(
+    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
+) -> NDArray[np.float32]:
+    points = (points_px + 0.5) / _frame_per_canvas(canvas, frame_px) - 0.5
+    return np.asarray(points, np.float32)
+
+
+def _on_frame(
+    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
+) -> NDArray[np.float32]:
+    points = (points_px + 0.5) * _frame_per_canvas(canvas, frame_px) - 0.5
+    return np.asarray(points, np.float32)
+
+
+def _nothing(frame_px: tuple[int, ...]) -> Instances:
     return Instances(
         np.zeros(frame_px, np.uint16), np.zeros(0, np.float32), np.zeros((0, 2), np.float32)
     )
