@@ -45,6 +45,19 @@ def image(
     )
 
 
+def compressed_image(
+    data: np.ndarray,
+    image_format: str,
+    *,
+    stamp_ns: int = 1_000_000_000,
+    frame_id: str = FRAME_ID,
+) -> Any:
+    """A CompressedImage with these bytes."""
+    return TYPESTORE.types["sensor_msgs/msg/CompressedImage"](
+        header=header(stamp_ns, frame_id), format=image_format, data=np.asarray(data).reshape(-1)
+    )
+
+
 def camera_info(
     width: int,
     height: int,
@@ -86,6 +99,7 @@ def ros() -> SimpleNamespace:
         typestore=TYPESTORE,
         frame_id=FRAME_ID,
         image=image,
+        compressed_image=compressed_image,
         camera_info=camera_info,
         point_cloud2=point_cloud2,
     )

@@ -23,12 +23,14 @@ class CompleteFrame:
 
     Attributes:
         arrival_s: When the last of them arrived, monotonic clock.
+        depth_info_msg: Intrinsics of depth; None where they are those of colour.
     """
 
     color_msg: Any
     depth_msg: Any
     info_msg: Any
     arrival_s: float
+    depth_info_msg: Any = None
 
 
 class FrameInbox:
@@ -43,6 +45,8 @@ class FrameInbox:
         slop_ns: Largest difference between the stamps of colour and depth.
         queue_size: Images of one stream that wait for the other, and pairs that wait for the
             first info.
+        has_depth_info: Depth has intrinsics of its own; pairs wait for the first, then the newest
+            is taken.
     """
 
     def __init__(
@@ -50,8 +54,12 @@ class FrameInbox:
         on_complete: Callable[[CompleteFrame], None],
         slop_ns: int = DEFAULT_SLOP_NS,
         queue_size: int = 20,
+        *,
+        has_depth_info: bool = False,
     ) -> None:
         self._on_complete = on_complete
+        self._has_depth_info = has_depth_info
+        self._newest_depth_info: Any = None
         self._slop_ns, self._queue_size = slop_ns, queue_size
         self._sync: StampSynchronizer[Any] = StampSynchronizer(slop_ns, queue_size)
         self._lock = threading.Lock()
@@ -84,12 +92,18 @@ class FrameInbox:
             self._has_info_per_image |= stamp_ns == self._last_color_ns
         self._hand_on()
 
+    def add_depth_info(self, msg: Any) -> None:
+        """Takes the intrinsics of the depth images."""
+        with self._lock:
+            self._newest_depth_info = msg
+        self._hand_on()
+
     def reset(self) -> None:
         """Forgets what waits, the known infos and the counts."""
         with self._lock:
             self._sync = StampSynchronizer(self._slop_ns, self._queue_size)
             self._infos.clear()
-            self._newest_info = None
+            self._newest_info = self._newest_depth_info = None
             self._has_info_per_image = False
             self._pairs.clear()
             self._dropped.clear()
@@ -98,7 +112,7 @@ class FrameInbox:
         """Ends the waiting for infos, as none will come: hands pairs on or counts them."""
         with self._lock:
             self._has_info_per_image = False
-            if self._newest_info is None:
+            if self._infos_are_missing:
                 self._dropped["missing_camera_info"] += len(self._pairs)
                 self._pairs.clear()
         self._hand_on()
@@ -128,19 +142,28 @@ class FrameInbox:
             while self._pairs:
                 stamp_ns, color_msg, depth_msg = self._pairs[0]
                 info_msg = self._infos.get(stamp_ns)
-                if info_msg is None and self._info_may_come(stamp_ns):
+                if self._infos_are_missing or (info_msg is None and self._info_may_come(stamp_ns)):
                     break
                 self._pairs.popleft()
                 self._last_color_ns = stamp_ns
                 self._has_info_per_image = info_msg is not None
                 if info_msg is None:
                     info_msg = self._newest_info
-                frames.append(CompleteFrame(color_msg, depth_msg, info_msg, time.monotonic()))
+                frames.append(
+                    CompleteFrame(
+                        color_msg, depth_msg, info_msg, time.monotonic(), self._newest_depth_info
+                    )
+                )
         for frame in frames:
             self._on_complete(frame)
 
+    @property
+    def _infos_are_missing(self) -> bool:
+        """Whether no info of a kind that is needed has come yet."""
+        return self._newest_info is None or (
+            self._has_depth_info and self._newest_depth_info is None
+        )
+
     def _info_may_come(self, stamp_ns: int) -> bool:
-        if self._newest_info is None:
-            return True
         is_due = stamp_to_ns(self._newest_info.header.stamp) < stamp_ns
         return self._has_info_per_image and is_due and len(self._pairs) <= _PATIENT_PAIRS

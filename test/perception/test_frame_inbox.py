@@ -120,3 +120,17 @@ def test_reset_forgets_what_waits(camera: Camera) -> None:
     assert not camera.frames  # the info went, too
     camera.info(5000)
     assert camera.matches() == [(5000, 5000)]
+
+
+def test_pairs_wait_for_the_first_intrinsics_of_depth(ros: SimpleNamespace) -> None:
+    frames: list[CompleteFrame] = []
+    inbox = FrameInbox(frames.append, slop_ns=0, queue_size=2, has_depth_info=True)
+    image = [ros.image(PIXELS, "16UC1", stamp_ns=stamp_ns) for stamp_ns in (1000, 2000, 3000)]
+    inbox.add_info(ros.camera_info(2, 2, stamp_ns=1000))
+    for msg in image:
+        inbox.add_image("color", msg)
+        inbox.add_image("depth", msg)
+    assert not frames and inbox.dropped() == {"missing_camera_info": 1}
+    depth_info = ros.camera_info(2, 2, fx=7.0)
+    inbox.add_depth_info(depth_info)
+    assert [frame.depth_info_msg for frame in frames] == [depth_info] * 2
