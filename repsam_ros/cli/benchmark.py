@@ -22,7 +22,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--methods",
         required=True,
         metavar="A,B",
-        help="names in models/manifest.yaml, or paths of weights",
+        help="names in models/manifest.yaml, or paths of weights; MODEL:rgb or MODEL:depth sees "
+        "nothing else",
+    )
+    parser.add_argument(
+        "--full", metavar="NAME", help="the method that the others' scores are given as shares of"
     )
     parser.add_argument(
         "--out",
@@ -47,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         "roots": read_roots(args.roots),
         "methods": [name for name in args.methods.split(",") if name],
         "frames": args.frames,
+        "full": args.full,
     }
     content = apply_overrides(content, args.overrides)
     cells = run_benchmark(build_config(BenchmarkConfig, content, "repsam benchmark"), args.out)

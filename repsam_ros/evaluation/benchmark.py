@@ -18,16 +18,17 @@ from repsam_ros import __version__
 from repsam_ros.config import to_plain
 from repsam_ros.datasets import Dataset, Sample, dataset_format, open_dataset
 from repsam_ros.errors import RepsamError
-from repsam_ros.evaluation.benchmark_config import BenchmarkConfig
+from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, model_and_modality
 from repsam_ros.evaluation.benchmark_table import markdown
 from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.evaluate import predict_with, summarize
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
+from repsam_ros.evaluation.modality import seen
 from repsam_ros.evaluation.prompting import JITTERED_BOX, PROMPTS, score_prompted, supports
 from repsam_ros.evaluation.published_results import PUBLISHED
 from repsam_ros.evaluation.report import ImageResult
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
-from repsam_ros.network.weights import find_model
+from repsam_ros.network.weights import find_model, stored_values
 from repsam_ros.paths import atomic_path
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.progress import track
@@ -58,11 +59,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class _Frames:
-    """The chosen frames of a data set."""
+    """The chosen frames of a data set, as far as a method sees them."""
 
     kind: str
     dataset: Dataset
     indices: list[int]
+    modality: str
 
     @property
     def names(self) -> list[str]:
@@ -70,7 +72,11 @@ class _Frames:
         return [names[index] for index in self.indices]
 
     def read(self, what: str) -> Iterator[tuple[int, Sample]]:
-        return track(((k, self.dataset[k]) for k in self.indices), len(self.indices), what)
+        return track(((k, self._seen(k)) for k in self.indices), len(self.indices), what)
+
+    def _seen(self, index: int) -> Sample:
+        sample = self.dataset[index]
+        return replace(sample, frame=seen(sample.frame, self.modality))
 
 
 def run_benchmark(config: BenchmarkConfig, out: Path) -> list[Cell]:
@@ -84,13 +90,16 @@ def run_benchmark(config: BenchmarkConfig, out: Path) -> list[Cell]:
     """
     for name in ("benchmark.json", "benchmark.md"):
         (out / name).unlink(missing_ok=True)
-    for method in config.methods:
-        find_model(method)  # a wrong name shows before hours of work
+    # A wrong name shows before hours of work.
+    files = {method: find_model(model_and_modality(method)[0]) for method in config.methods}
     _write(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
     cells, subjects = [], {}
     for method in config.methods:
-        pipeline = replace(config.run, model=method).open()
-        subjects[method] = asdict(pipeline.info)
+        pipeline = replace(config.run, model=model_and_modality(method)[0]).open()
+        subjects[method] = {
+            **asdict(pipeline.info),
+            "stored_values": stored_values(files[method].path),
+        }
         for name in config.roots:
             cells += _dataset_cells(config, name, method, pipeline, out / "cells")
         pipeline.close()
@@ -117,7 +126,8 @@ def _dataset_cells(
     cells: list[Cell] = []
     try:
         dataset = open_dataset(kind, Path(place.root), place.split, **place.options)
-        frames = _Frames(kind, dataset, _spread(len(dataset), config.frames))
+        chosen = _spread(len(dataset), config.frames)
+        frames = _Frames(kind, dataset, chosen, model_and_modality(method)[1])
         for cell in blank:
             cells.append(_cell(cell, config, pipeline, frames, folder))
     except RepsamError as error:
@@ -133,6 +143,7 @@ def _cell(
         return replace(cell, state="not supported", reason="the model takes no boxes")
     key = {
         "dataset": [frames.kind, to_plain(config.roots[cell.dataset])],
+        "see": frames.modality,
         "frames_sha256": hashlib.sha256("\n".join(frames.names).encode()).hexdigest(),
         "subject": asdict(pipeline.info),
         "pipeline": to_plain(pipeline.settings),

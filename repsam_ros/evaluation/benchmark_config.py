@@ -10,6 +10,7 @@ from repsam_ros.config import build_config, read_yaml, to_plain
 from repsam_ros.datasets import dataset_names, dataset_options, dataset_splits
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.configuration import PipelineConfig
+from repsam_ros.evaluation.modality import MODALITIES, RGBD
 from repsam_ros.evaluation.statistics import BootstrapSettings
 
 
@@ -35,7 +36,9 @@ class BenchmarkConfig:
 
     Attributes:
         roots: Data sets by the name that the table gives them.
-        methods: Models, as names in ``models/manifest.yaml`` or paths of weights.
+        methods: Models, as names in ``models/manifest.yaml`` or paths of weights; ``:rgb`` or
+            ``:depth`` behind one lets it see nothing else.
+        full: The method that others are shares of, such as full fine-tuning; None = no shares.
         frames: Frames of each data set, spread evenly over it, None = all.
         seed: Of the jitter of boxes.
         run: How the models run; ``run.model`` is each of the methods in turn.
@@ -43,6 +46,7 @@ class BenchmarkConfig:
 
     roots: dict[str, DatasetRoot]
     methods: tuple[str, ...]
+    full: str | None = None
     frames: int | None = None
     seed: int = 0
     run: PipelineConfig = field(default_factory=PipelineConfig)
@@ -53,6 +57,8 @@ class BenchmarkConfig:
             raise ConfigError("a benchmark needs data sets and methods")
         if len(set(self.methods)) < len(self.methods):
             raise ConfigError(f"a method is named twice: {', '.join(self.methods)}")
+        if self.full is not None:
+            _require_known("full: not among the methods:", self.full, self.methods)
         if self.frames is not None and self.frames < 1:
             raise ConfigError(f"frames must be at least 1, got {self.frames}")
         for name, place in self.roots.items():
@@ -67,6 +73,12 @@ class BenchmarkConfig:
     def format_of(self, name: str) -> str:
         """The format of the data set that is listed as ``name``."""
         return self.roots[name].dataset or name
+
+
+def model_and_modality(method: str) -> tuple[str, str]:
+    """Model and what it sees of a method, ``MODEL`` or ``MODEL:MODALITY``."""
+    model, colon, modality = method.rpartition(":")
+    return (model, modality) if colon and modality in MODALITIES else (method, RGBD)
 
 
 def read_roots(path: Path) -> dict[str, Any]:

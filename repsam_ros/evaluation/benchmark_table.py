@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 _COLUMNS = {
@@ -12,6 +13,8 @@ _COLUMNS = {
     "ap": "AP",
     "prompted_miou": "mIoU prompted",
 }
+# What shares of full fine-tuning are about.
+_SHARED = "strict_miou"
 _PROMPTS = """\
 Kinds of prompts:
 
@@ -23,6 +26,9 @@ Kinds of prompts:
 
 Prompted objects are known, so nothing is searched: their mIoU does not compare with the others.
 Boxes are not supported by a model that was trained with points alone.
+
+Stored: numbers in the method's own file; an adapter's file holds what was trained and nothing of
+its base.
 """
 
 
@@ -42,17 +48,25 @@ def markdown(content: dict[str, Any]) -> str:
         lines += ["", f"## {name}{'' if kind == name else f' ({kind})'}{split}", ""]
         cells = [cell for cell in content["cells"] if cell["dataset"] == name]
         published = [row for row in content["published"] if row["dataset"] == kind]
-        lines += _dataset_lines(cells, published)
+        lines += _dataset_lines(cells, published, content["subjects"], config["full"])
     lines += ["", "## What was run", "", _PROMPTS.format(seed=config["seed"])]
     lines += [_subject_line(*item) for item in content["subjects"].items()]
     return "\n".join([*lines, f"- repsam_ros {content['version']}", ""])
 
 
-def _dataset_lines(cells: list[dict[str, Any]], published: list[dict[str, Any]]) -> list[str]:
+def _dataset_lines(
+    cells: list[dict[str, Any]],
+    published: list[dict[str, Any]],
+    subjects: dict[str, Any],
+    full: str | None,
+) -> list[str]:
     if all(cell["state"] == "left out" for cell in cells):
         return [f"Left out: {cells[0]['reason']}."]
-    heads = ["method", "prompts", "images", *_COLUMNS.values(), "ms"]
-    rows = [*map(_measured, cells), *map(_published, published)]
+    share = [] if full is None else [f"share of `{_short(full)}`, {_COLUMNS[_SHARED]}"]
+    heads = ["method", "prompts", "images", *_COLUMNS.values(), *share, "ms", "stored"]
+    of = None if full is None else _mean_of(full, cells)
+    rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in cells]
+    rows += [_published(row, full) for row in published]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
     failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
     lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
@@ -62,15 +76,33 @@ def _dataset_lines(cells: list[dict[str, Any]], published: list[dict[str, Any]])
     return lines
 
 
-def _measured(cell: dict[str, Any]) -> list[str]:
-    metrics = cell["metrics"]
-    begin = [f"`{cell['method']}`", cell["protocol"]]
+def _mean_of(method: str, cells: list[dict[str, Any]]) -> float | None:
+    found = (c["metrics"] for c in cells if c["method"] == method and c["state"] == "measured")
+    means = [m["mean"][_SHARED] for m in found if _SHARED in m["mean"]]
+    return float(means[0]) if means else None
+
+
+def _measured(
+    cell: dict[str, Any], subject: dict[str, Any], full: str | None, of: float | None
+) -> list[str]:
+    metrics, stored = cell["metrics"], subject["stored_values"]
+    begin = [f"`{_short(cell['method'])}`", cell["protocol"]]
+    end = "-" if stored is None else f"{stored:,}"
     if cell["state"] != "measured":
-        blank = ["-"] * (len(_COLUMNS) - 1)
-        return [*begin, "-", *blank, cell["state"], "-"]
+        blank = ["-"] * (len(_COLUMNS) - (full is None))
+        return [*begin, "-", *blank, cell["state"], "-", end]
     latency = metrics.get("latency_ms", {}).get("p50")
     values = [_value(metrics, name) for name in _COLUMNS]
-    return [*begin, str(metrics["n"]), *values, "-" if latency is None else f"{latency:.0f}"]
+    if full is not None:
+        mean = metrics["mean"].get(_SHARED)
+        values.append(f"{100 * mean / of:.1f} %" if of and mean is not None else "-")
+    return [*begin, str(metrics["n"]), *values, "-" if latency is None else f"{latency:.0f}", end]
+
+
+def _short(method: str) -> str:
+    """Weights of a run are told apart by its folder."""
+    path = PurePath(method)
+    return method if len(path.parts) < 2 else "/".join(path.parts[-2:])
 
 
 def _value(metrics: dict[str, Any], name: str) -> str:
@@ -81,9 +113,10 @@ def _value(metrics: dict[str, Any], name: str) -> str:
     return "-" if value is None else f"{value:.1f}"
 
 
-def _published(row: dict[str, Any]) -> list[str]:
+def _published(row: dict[str, Any], full: str | None) -> list[str]:
     values = ["-" if row.get(name) is None else f"*{row[name]:.1f}*" for name in _COLUMNS]
-    return [f"*{row['method']}*", "*published*", "-", *values, "-"]
+    share = [] if full is None else ["-"]
+    return [f"*{row['method']}*", "*published*", "-", *values, *share, "-", "-"]
 
 
 def _subject_line(method: str, subject: dict[str, Any]) -> str:

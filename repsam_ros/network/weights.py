@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,6 +95,22 @@ def read_metadata(path: Path) -> dict[str, str]:
             return stream.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+
+
+def stored_values(path: Path) -> int | None:
+    """How many numbers a safetensors file holds; None for another kind of file.
+
+    Raises:
+        CheckpointError: The file is missing or broken.
+    """
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="pt") as stream:
+            shapes = [stream.get_slice(name).get_shape() for name in stream.keys()]  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    return sum(map(math.prod, shapes))
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
 
 from repsam_ros.config import build_config
@@ -153,6 +155,27 @@ def test_a_broken_data_set_is_named_and_the_others_go_on(
     assert repaired["automatic"].metrics["n"] == repaired["oracle point"].metrics["n"] == 3
 
 
+def test_a_method_sees_what_it_is_told_to(two: dict[str, Path], tmp_path: Path) -> None:
+    def scores(name: str, methods: list[str]) -> dict[str, dict[str, float]]:
+        config = configured({"mosd": two["mosd"]}, methods=methods, full=methods[0])
+        cells = run_benchmark(config, tmp_path / name)
+        found = [cell for cell in cells if cell.protocol == "oracle point"]
+        return {cell.method: cell.metrics["mean"] for cell in found}
+
+    methods = [MODEL, f"{MODEL}:rgb", f"{MODEL}:depth"]
+    before = scores("before", methods)
+    for path in (two["mosd"] / "depth").iterdir():
+        labels = cv2.imread(str(two["mosd"] / "label" / path.name), cv2.IMREAD_UNCHANGED)
+        cv2.imwrite(str(path), np.where(labels == 30, 800, 1000).astype(np.uint16))
+    after = scores("after", methods)
+    assert before[f"{MODEL}:rgb"] == after[f"{MODEL}:rgb"]
+    assert before[f"{MODEL}:depth"] != after[f"{MODEL}:depth"]
+    page = (tmp_path / "after" / "benchmark.md").read_text()
+    assert f"share of `{MODEL}`, mIoU strict" in page
+    stored = [line.split(" | ")[-1] for line in page.splitlines() if f"`{MODEL}:rgb`" in line]
+    assert stored[0].startswith("5,3"), "numbers in the file"
+
+
 def test_frames_are_spread_over_the_data_set(two: dict[str, Path], tmp_path: Path) -> None:
     run_benchmark(configured({"osd": two["osd"]}, frames=2), tmp_path / "out")
     for path in (tmp_path / "out" / "cells").iterdir():
@@ -179,6 +202,7 @@ def test_one_format_may_be_listed_with_several_splits(two: dict[str, Path], tmp_
         ({"roots": {}}, "needs data sets and methods"),
         ({"methods": [MODEL, MODEL]}, "named twice"),
         ({"frames": 0}, "frames must be at least 1"),
+        ({"full": "base_v0"}, "full: not among the methods: 'base_v0'; there are: repsam_tiny"),
     ],
 )
 def test_bad_settings_are_named(more: dict[str, Any], message: str) -> None:
