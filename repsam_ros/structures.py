@@ -18,6 +18,11 @@ FLAG_DEPTH_COMPLETED = 1
 FLAG_TRANSPARENT = 2
 FLAG_MASK_EDGE = 4
 
+# In image sizes, beyond what any lens (178 degrees wide at the least) or crop has: points stay
+# finite and grids over them in memory.
+_FOCAL_LENGTHS = (0.01, 1e4)
+_MAX_CENTER = 1e4
+
 
 def _require(name: str, array: NDArray[Any], shape: tuple[int | None, ...], dtype: type) -> None:
     matches = array.ndim == len(shape) and all(
@@ -36,8 +41,8 @@ class Intrinsics:
     """Pinhole intrinsics in pixels; pixel centres lie at integer coordinates.
 
     Raises:
-        FrameError: ``bad_intrinsics`` when a focal length is not positive and finite,
-            the principal point is not finite or the size is empty.
+        FrameError: ``bad_intrinsics`` when the size is empty, or no camera has such a focal
+            length or principal point.
     """
 
     fx: float
@@ -48,11 +53,19 @@ class Intrinsics:
     height: int
 
     def __post_init__(self) -> None:
-        values = (self.fx, self.fy, self.cx, self.cy)
-        if not np.all(np.isfinite(values)) or self.fx <= 0 or self.fy <= 0:
-            raise FrameError("bad_intrinsics", f"focal lengths must be positive, got K of {values}")
         if self.width <= 0 or self.height <= 0:
             raise FrameError("bad_intrinsics", f"empty image size {self.width}x{self.height}")
+        size_px = max(self.width, self.height)
+        for name, focal_px in (("fx", self.fx), ("fy", self.fy)):
+            low_px, high_px = (bound * size_px for bound in _FOCAL_LENGTHS)
+            if not low_px <= focal_px <= high_px:
+                raise FrameError(
+                    "bad_intrinsics",
+                    f"{name} of {focal_px} px: a focal length must be positive, and at"
+                    f" {self.width}x{self.height} from {low_px:g} to {high_px:g} px",
+                )
+        if not all(abs(value) <= _MAX_CENTER * size_px for value in (self.cx, self.cy)):
+            raise FrameError("bad_intrinsics", f"principal point ({self.cx}, {self.cy}) px")
 
     def scaled(self, scale_x: float, scale_y: float, width: int, height: int) -> Intrinsics:
         """Intrinsics of the same view resampled to ``width`` x ``height`` pixels."""

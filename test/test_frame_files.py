@@ -160,7 +160,7 @@ def test_camera_info(tmp_path: Path, text: str, is_distorted: bool) -> None:
 def test_zero_focal_length_is_named(tmp_path: Path) -> None:
     path = tmp_path / "k.json"
     path.write_text(json.dumps(FLAT | {"fx": 0}))
-    with pytest.raises(FrameError, match=r"k\.json: focal lengths") as caught:
+    with pytest.raises(FrameError, match=r"k\.json: fx of 0") as caught:
         read_camera(path)
     assert caught.value.cause == "bad_intrinsics"
 

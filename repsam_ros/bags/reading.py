@@ -18,9 +18,10 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
-from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream, typestore
-from repsam_ros.errors import DatasetError
+from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream
+from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.messages import stamp_to_ns
+from repsam_ros.messages.wire import decode
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.perception.sync import DEFAULT_SLOP_NS
 
@@ -107,11 +108,11 @@ class BagMessage:
             DatasetError: The bytes are not such a message.
         """
         try:
-            return typestore().deserialize_cdr(self.raw, self.msgtype)
-        except _DAMAGE as error:
+            return decode(self.raw, self.msgtype)
+        except FrameError as error:
             raise DatasetError(
                 f"{self.bag}: corrupt bag: the message of {self.topic} recorded at"
-                f" {self.time_ns} ns is no {self.msgtype}: {_reason(error)}"
+                f" {self.time_ns} ns: {error}"
             ) from error
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal
-
-from rosbags.typesys import Stores, get_typestore
+from typing import Literal
 
 Stream = Literal["color", "depth", "info"]
 
@@ -32,9 +29,3 @@ class BagTopics:
 
     def by_stream(self) -> dict[Stream, str]:
         return {"color": self.color, "depth": self.depth, "info": self.info}
-
-
-@cache
-def typestore() -> Any:
-    """Message types of ROS 2 Jazzy; those of an RGB-D camera are the same in Humble."""
-    return get_typestore(Stores.ROS2_JAZZY)

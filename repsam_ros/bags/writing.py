@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream, typestore
+from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.messages import color_image, depth_image, ns_to_stamp
+from repsam_ros.messages.wire import typestore
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
