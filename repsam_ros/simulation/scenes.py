@@ -185,14 +185,24 @@ def settle_scene(seed: int, settings: SceneSettings | None = None) -> Scene:
         if kind == "stack":  # three boxes to every other thing
             items = [item if item.is_box else _sample(rng, settings) for item in items]
         placed, fixtures, rooms = _arranged(rng, kind, items, settings.clutter)
-        scene = _rested(kind, placed, fixtures, rooms)
+        scene = rested(kind, placed, fixtures, rooms)
         if scene is not None:
             return scene
     raise DatasetError(f"no settled scene for seed {seed}")
 
 
-def _rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> Scene | None:
-    """Settles, takes away what left, and settles again until nothing leaves any more."""
+def rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> Scene | None:
+    """Settles, takes away what left, and settles again until nothing leaves any more.
+
+    Args:
+        kind: Of the scene.
+        placed: Where the objects start.
+        fixtures: (F, 6).
+        rooms: (C, 2, 3) lower and upper corners; objects belong into one of them.
+
+    Returns:
+        None where objects do not come to rest, or none is left.
+    """
     seconds = 4.0 if kind in ("pile", "bin") else 2.0
     while placed:
         ended, rests = settle(placed, fixtures, seconds, TABLE_REACH_M)

@@ -60,7 +60,7 @@ def settle(
     Raises:
         BackendError: MuJoCo is not installed.
     """
-    mujoco = _mujoco()
+    mujoco = load_mujoco()
     model = physics_model(placed, fixtures)
     data = mujoco.MjData(model)
     steps = round(CHECK_S / TIME_STEP_S)
@@ -92,17 +92,37 @@ def _is_still(before: Array, after: Array, reach_m: float) -> bool:
     return bool(np.all(moved < STILL_M) and np.all(turned < STILL_RAD))
 
 
-def _mujoco() -> Any:
+def load_mujoco() -> Any:
+    """The mujoco module.
+
+    Raises:
+        BackendError: It is not installed.
+    """
     try:
         import mujoco
     except ImportError as error:
-        raise BackendError("settling scenes needs mujoco: pip install mujoco") from error
+        raise BackendError("physics needs mujoco: pip install mujoco") from error
     return mujoco
 
 
 def physics_model(placed: list[Placed], fixtures: Array) -> Any:
     """The MuJoCo model of objects and (F, 6) fixtures; body ``i + 1`` is object ``i``."""
-    mujoco = _mujoco()
+    return compiled(physics_spec(placed, fixtures), len(placed))
+
+
+def compiled(spec: Any, objects: int) -> Any:
+    """The model of a :func:`physics_spec`, to which more may have been added since."""
+    model = spec.compile()
+    of_objects = slice(1, 1 + objects)
+    rates = np.repeat(model.body_mass[of_objects], 3).reshape(-1, 3)
+    damping = np.concatenate([rates, model.body_inertia[of_objects]], axis=1)
+    model.dof_damping[: 6 * objects] = DRAG * damping.ravel()
+    return model
+
+
+def physics_spec(placed: list[Placed], fixtures: Array) -> Any:
+    """MuJoCo's description of objects and (F, 6) fixtures; body ``i + 1`` is object ``i``."""
+    mujoco = load_mujoco()
     spec = mujoco.MjSpec()
     spec.option.timestep = TIME_STEP_S
     spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
@@ -139,11 +159,7 @@ def physics_model(placed: list[Placed], fixtures: Array) -> Any:
             else:
                 geom["size"] = [*part.size, 0.0][:3]
             body.add_geom(**geom)
-    model = spec.compile()
-    rates = np.repeat(model.body_mass[1:], 3)
-    inertia = model.body_inertia[1:]
-    model.dof_damping[:] = DRAG * np.concatenate([rates.reshape(-1, 3), inertia], axis=1).ravel()
-    return model
+    return spec
 
 
 def _quaternion(mujoco: Any, rotation: Array) -> Array:

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.rendering import (
@@ -24,9 +23,9 @@ from repsam_ros.simulation.rendering import (
 )
 from repsam_ros.simulation.sensor import SensorSettings
 from repsam_ros.simulation.source_textures import source_atlas
+from repsam_ros.simulation.view_changes import changed, hidden, in_glass
 from repsam_ros.simulation.views import (
     AMBIENT,
-    CAPACITY,
     CLUTTER,
     FILL_STRENGTH,
     FIXTURE,
@@ -34,9 +33,9 @@ from repsam_ros.simulation.views import (
     GLOSS,
     LAMP_COLOR,
     LAMP_STRENGTH,
+    MATERIAL_COUNT,
     MAX_OBJECTS,
     TINT_SHARE,
-    UNUSED_Z_M,
     View,
     draw_light,
 )
@@ -63,12 +62,12 @@ def in_source_style(view: View, seed: int) -> Twin:
     materials[:, [TINT_SHARE, GLOSS, GLASS]] = 0
     light[[AMBIENT, LAMP_STRENGTH, FILL_STRENGTH]] = 1, 0, 0
     light[LAMP_COLOR : LAMP_COLOR + 3] = 1
-    return Twin(_with(view, materials=materials, light=light), in_source_style=True, sensed=False)
+    return Twin(changed(view, materials=materials, light=light), in_source_style=True, sensed=False)
 
 
 def relit(view: View, seed: int) -> Twin:
     """Another lamp, fill light and sky."""
-    return Twin(_with(view, light=draw_light(np.random.default_rng([seed, 1]))))
+    return Twin(changed(view, light=draw_light(np.random.default_rng([seed, 1]))))
 
 
 def perfect_sensor(view: View, seed: int) -> Twin:
@@ -82,25 +81,20 @@ def alone(view: View, seed: int) -> Twin:
     kept = np.random.default_rng([seed, 2]).choice(present) if len(present) else -1
     slots = np.where(np.arange(len(view.slots)) == kept, view.slots, -1)
     staying = {int(slots[kept])} if len(present) else set()
-    arrays = {}
-    for kind in CAPACITY:
-        owner = view.arrays[f"owner_{kind}"]
-        gone = (owner < MAX_OBJECTS) & ~np.isin(owner, list(staying))
-        gone |= (owner >= CLUTTER) & (owner <= FIXTURE)
-        pose = view.arrays[f"pose_{kind}"].copy()
-        pose[gone, 11] = UNUSED_Z_M
-        arrays[f"pose_{kind}"] = pose
-    return Twin(replace(_with(view, **arrays), slots=slots))
+    owners = np.arange(MATERIAL_COUNT)
+    gone = (owners < MAX_OBJECTS) & ~np.isin(owners, list(staying))
+    gone |= (owners >= CLUTTER) & (owners <= FIXTURE)
+    return Twin(replace(hidden(view, gone), slots=slots))
 
 
 def opaque(view: View, seed: int) -> Twin:
     """Nothing is made of glass."""
-    return Twin(_in_glass(view, np.zeros(len(view.slots), bool)))
+    return Twin(in_glass(view, np.zeros(len(view.slots), bool)))
 
 
 def glassy(view: View, seed: int) -> Twin:
     """Every vessel is made of glass."""
-    return Twin(_in_glass(view, np.array([item.is_vessel for item in view.scene.objects], bool)))
+    return Twin(in_glass(view, np.array([item.is_vessel for item in view.scene.objects], bool)))
 
 
 TWINS: dict[str, Callable[[View, int], Twin]] = {
@@ -143,17 +137,3 @@ class TwinRenderer:
             return rendered, expose(rendered, sensor, seed)
         depth_m = rendered.sight.depth_m
         return rendered, Pictures(rendered.color, depth_m, rendered.ids, rendered.intrinsics)
-
-
-def _with(view: View, **arrays: NDArray[np.generic]) -> View:
-    return replace(view, arrays={**view.arrays, **arrays})
-
-
-def _in_glass(view: View, glass: NDArray[np.bool_]) -> View:
-    materials = view.arrays["materials"].copy()
-    materials[:MAX_OBJECTS, GLASS] = 0
-    for slot, is_glass in zip(view.slots, glass, strict=True):
-        if slot >= 0 and is_glass:
-            materials[slot, GLASS] = 1
-            materials[slot, GLOSS] = 0.5
-    return _with(view, materials=materials)

@@ -28,7 +28,7 @@ MAX_OBJECTS = 20
 # Unused rows lie a kilometre up, where no ray goes.
 UNUSED_Z_M = 1000.0
 # Materials of the room follow those of the objects.
-TABLE, FLOOR, WALL, CLUTTER, FIXTURE = (MAX_OBJECTS + slot for slot in (0, 1, 2, 3, 6))
+TABLE, FLOOR, WALL, CLUTTER, FIXTURE, HAND = (MAX_OBJECTS + slot for slot in (0, 1, 2, 3, 6, 7))
 MATERIAL_COUNT = MAX_OBJECTS + 8
 # Columns of the materials.
 TEXTURE, SCALE, TINT, TINT_SHARE, GLOSS, SHININESS, GLASS, DROPOUT = 0, 1, 2, 5, 6, 7, 8, 9
@@ -139,7 +139,7 @@ def _footprint(scene: Scene, turn: Vector) -> Vector:
     return np.asarray(np.maximum(objects, fixtures))
 
 
-def _clear_sight(arrays: dict[str, NDArray[Any]], eye: Vector, target: Vector) -> None:
+def clear_sight(arrays: dict[str, NDArray[Any]], eye: Vector, target: Vector) -> None:
     """Takes away the walls and clutter that stand between the camera and the objects, in place."""
     pose = arrays[f"pose_{BOX}"].reshape(-1, 3, 4)
     owner, half = arrays[f"owner_{BOX}"], arrays[f"size_{BOX}"][:, :3]
@@ -264,7 +264,7 @@ def draw_view(
     shares = np.array([settings.rigs[name].share for name in names])
     rig = names[rng.choice(len(names), p=shares / shares.sum())]
     camera, intrinsics = draw_camera(rng, scene, settings.rigs[rig], size)
-    _clear_sight(arrays, camera[:, 3], scene.positions_m.mean(axis=0))
+    clear_sight(arrays, camera[:, 3], scene.positions_m.mean(axis=0))
     arrays["camera"] = camera.astype(np.float32).reshape(12)
     arrays["intrinsics"] = intrinsics.astype(np.float32)
     arrays["light"] = draw_light(rng)
