@@ -244,6 +244,7 @@ CONFIG_OF = {
     "crossval": "adaptation.crossval.config.CrossvalConfig",
     "experiments": "adaptation.training_config.TrainConfig",
     "ranks": "adaptation.rank_plan.RanksConfig",
+    "trials": "trials.configuration.TrialsConfig",
 }
 
 

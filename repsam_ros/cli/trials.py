@@ -1,0 +1,36 @@
+"""``repsam trials``: grasps of several segmenters and planners, executed in simulated physics."""
+
+from __future__ import annotations
+
+import argparse
+
+from repsam_ros.cli._options import add_experiment_arguments, add_set_argument
+
+SUMMARY = "execute grasps in simulated physics and compare how many objects are lifted"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_experiment_arguments(parser, "smoke, tuning, single_shot, clutter", "trials")
+    parser.add_argument(
+        "--report-only",
+        action="store_true",
+        help="make the report again from DIR's tables, without any trial",
+    )
+    add_set_argument(parser, "scenes=20")
+
+
+def run(args: argparse.Namespace) -> int:
+    from repsam_ros.config import load_config, preset_path
+    from repsam_ros.trials.configuration import TrialsConfig
+    from repsam_ros.trials.pictures import show_examples
+    from repsam_ros.trials.report import write_report
+    from repsam_ros.trials.runner import run_trials
+
+    path = preset_path("configuration of trials", "trials", args.config)
+    config = load_config(TrialsConfig, path, args.overrides)
+    if not args.report_only:
+        run_trials(config, args.out, device=args.device, processes=args.processes)
+        show_examples(config, args.out, device=args.device, processes=args.processes)
+    print(write_report(config, args.out))
+    print(f"written: {args.out / 'attempts.csv'}, {args.out / 'report.html'}")
+    return 0

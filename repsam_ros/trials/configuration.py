@@ -1,0 +1,177 @@
+"""What ``repsam trials`` can be told."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from repsam_ros.errors import ConfigError
+from repsam_ros.evaluation.modality import RGBD, check_modality
+from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.grasping.planners import planner_names
+from repsam_ros.perception.pipeline import PipelineSettings
+from repsam_ros.trials.execution import ExecutionSettings
+from repsam_ros.trials.scene import SceneSettings
+from repsam_ros.trials.sensing import RENDERERS, CameraSettings
+
+ORACLE, DBSCAN = "oracle", "dbscan"
+SENSOR, EXACT = "sensor", "exact"
+SINGLE_SHOT, CLUTTER = "single_shot", "clutter"
+# Planner and segmenter may be tuned on the first; results come from the second, open-ended.
+TUNING_SEEDS = range(1000, 2000)
+FIRST_HELD_OUT_SEED = 500_000
+
+
+@dataclass(frozen=True)
+class VariantSettings:
+    """One way from a picture to a grasp.
+
+    Attributes:
+        name: Of tables and files; letters, digits, underscores and hyphens.
+        model: ``oracle`` (true masks), ``dbscan`` (no masks: what stands on the support plane,
+            clustered), or a model: its name in models/manifest.yaml or the path of its weights.
+        see: What the model gets of a frame: ``rgbd``, ``rgb`` or ``depth``. The cloud is made
+            with depth in any case.
+        depth: ``sensor``, or ``exact`` for depth as it truly is.
+        planner: A file of ``repsam_ros/grasping/planners``.
+        planner_settings: Of the planner.
+    """
+
+    name: str
+    model: str
+    see: str = RGBD
+    depth: str = SENSOR
+    planner: str = "antipodal"
+    planner_settings: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _check_name("variant", self.name)
+        check_modality(self.see)
+        if self.depth not in (SENSOR, EXACT):
+            raise ConfigError(f"depth must be {SENSOR} or {EXACT}, got {self.depth!r}")
+        if self.planner not in planner_names():
+            known = ", ".join(planner_names())
+            raise ConfigError(f"unknown planner {self.planner!r}; there are: {known}")
+
+    @property
+    def has_network(self) -> bool:
+        """Whether weights are loaded."""
+        return self.model not in (ORACLE, DBSCAN)
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Scenes of one kind.
+
+    Attributes:
+        first_seed: Of the first scene; the others follow.
+        scene: From what they are drawn.
+    """
+
+    first_seed: int
+    scene: SceneSettings
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Two variants, paired by snapshot or round: ``variant`` minus ``against``."""
+
+    variant: str
+    against: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialsConfig:
+    """The whole experiment.
+
+    Attributes:
+        protocol: ``single_shot``: one target and one picture a scene, the best grasp of each
+            variant is executed from the same snapshot. ``clutter``: each variant picks until the
+            table is empty.
+        scenes: Snapshots or rounds of each stratum. May grow later, everything else may not
+            change.
+        objects_sha256: Of the set of objects and what it is made of, see
+            :func:`repsam_ros.trials.object_set.objects_sha256`; the run refuses any other.
+        strata: By name.
+        variants: All get the same pictures.
+        primary: The one comparison that the experiment is for. Its test is the exact one of
+            McNemar on all snapshots (``single_shot``) or sign flips of the rounds' declutter
+            rates (``clutter``).
+        claim_points: Difference that the primary comparison is held against, in points.
+        secondary: Further comparisons, adjusted among each other (Holm).
+        min_iou: An instance stands for an object from this IoU of their masks on.
+        min_visible: Targets are drawn from objects of which at least this share is seen; where
+            there is none, it is the one that is seen best.
+        max_failures: A round of clutter removal ends after so many failures in a row.
+        renderer: ``raster`` or ``photorealistic``.
+        examples: Successes and failures of each stratum that the report shows; none for 0.
+    """
+
+    protocol: str
+    scenes: int
+    objects_sha256: str
+    strata: dict[str, Stratum]
+    variants: tuple[VariantSettings, ...]
+    primary: Contrast | None = None
+    claim_points: float = 12.0
+    secondary: tuple[Contrast, ...] = ()
+    min_iou: float = 0.25
+    min_visible: float = 0.3
+    max_failures: int = 2
+    renderer: str = "raster"
+    camera: CameraSettings = field(default_factory=CameraSettings)
+    pipeline: PipelineSettings = field(default_factory=PipelineSettings)
+    execution: ExecutionSettings = field(default_factory=ExecutionSettings)
+    bootstrap: BootstrapSettings = field(default_factory=BootstrapSettings)
+    examples: int = 1
+
+    def __post_init__(self) -> None:
+        if self.protocol not in (SINGLE_SHOT, CLUTTER):
+            raise ConfigError(f"protocol must be {SINGLE_SHOT} or {CLUTTER}, got {self.protocol!r}")
+        if self.renderer not in RENDERERS:
+            raise ConfigError(f"renderer must be one of {', '.join(RENDERERS)}")
+        if not self.strata or not self.variants or self.scenes < 1:
+            raise ConfigError("strata, variants and scenes must not be empty")
+        names = [variant.name for variant in self.variants]
+        if twice := [name for name, count in Counter(names).items() if count > 1]:
+            raise ConfigError(f"variant {twice[0]} is given twice")
+        for each in (*self.secondary, *([self.primary] if self.primary else [])):
+            for name in (each.variant, each.against):
+                if name not in names:
+                    raise ConfigError(f"contrast of {name}, which is no variant here")
+        if not 0 < self.min_iou <= 1 or not 0 <= self.min_visible <= 1 or self.max_failures < 1:
+            raise ConfigError("min_iou, min_visible or max_failures is out of range")
+        self._check_seeds()
+
+    def _check_seeds(self) -> None:
+        taken: dict[int, str] = {}
+        for name in self.strata:
+            _check_name("stratum", name)
+            for seed in self.seeds(name):
+                if seed in taken:
+                    raise ConfigError(f"strata {taken[seed]} and {name} share the seed {seed}")
+                taken[seed] = name
+                if seed not in TUNING_SEEDS and seed < FIRST_HELD_OUT_SEED:
+                    raise ConfigError(
+                        f"{name}: seed {seed} is neither for tuning ({TUNING_SEEDS[0]} to "
+                        f"{TUNING_SEEDS[-1]}) nor held out ({FIRST_HELD_OUT_SEED} and above)"
+                    )
+        if len({seed in TUNING_SEEDS for seed in taken}) > 1:
+            raise ConfigError("seeds for tuning and held-out seeds must not be mixed")
+
+    def seeds(self, stratum: str) -> range:
+        """Scene seeds of a stratum."""
+        first = self.strata[stratum].first_seed
+        return range(first, first + self.scenes)
+
+    @property
+    def is_held_out(self) -> bool:
+        """Whether the scenes are those that nothing was tuned on."""
+        return next(iter(self.strata.values())).first_seed >= FIRST_HELD_OUT_SEED
+
+
+def _check_name(what: str, name: str) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"{what} {name!r}: only letters, digits, underscores and hyphens")

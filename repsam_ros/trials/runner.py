@@ -1,0 +1,142 @@
+"""Trials from their configuration to tables and report; they go on where they stopped.
+
+A folder holds ``scenes/`` (one JSON a scene, with the rows of all variants), and in the end
+``attempts.csv``, ``times.csv``, ``config.yaml`` and the report.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from repsam_ros import __version__
+from repsam_ros.adaptation.kept_runs import finish_runs
+from repsam_ros.config import build_config, differences, to_plain
+from repsam_ros.errors import ConfigError
+from repsam_ros.network.weights import find_model
+from repsam_ros.paths import atomic_path
+from repsam_ros.simulation.workers import map_here, one_thread
+from repsam_ros.trials.chains import Chain, OfflineChain
+from repsam_ros.trials.configuration import CLUTTER, SINGLE_SHOT, TrialsConfig
+from repsam_ros.trials.object_set import objects_sha256
+from repsam_ros.trials.protocol import Trials, clear_table, single_shot
+from repsam_ros.trials.rows import AttemptRow, AttemptTimes, write_rows
+
+logger = logging.getLogger(__name__)
+
+PROTOCOLS: dict[str, Callable[[TrialsConfig, str, int, Mapping[str, Chain]], Trials]] = {
+    SINGLE_SHOT: single_shot,
+    CLUTTER: clear_table,
+}
+# Of the configuration, what does not change any row.
+_FREE = ("scenes", "bootstrap", "examples")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a process needs to know to make the rows of one scene."""
+
+    config: TrialsConfig
+    models: dict[str, str]
+    stratum: str
+    seed: int
+    device: str
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """What the rows follow from."""
+        config = {key: value for key, value in to_plain(self.config).items() if key not in _FREE}
+        where = {"stratum": self.stratum, "seed": self.seed}
+        return {**where, "config": config, "models": self.models, "version": __version__}
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """What is kept of one scene."""
+
+    plan: dict[str, Any]
+    trials: Trials
+
+
+def run_trials(
+    config: TrialsConfig, out: Path, *, device: str = "cpu", processes: int = 1
+) -> list[AttemptRow]:
+    """Does what is left of the trials and writes their tables.
+
+    Same configuration and weights, same ``attempts.csv``, however often it was killed and in how
+    many processes it runs.
+
+    Raises:
+        ConfigError: The set of objects is not the one that the configuration names, or ``out``
+            holds results of another configuration.
+        BackendError, CheckpointError, DatasetError: As models, planners and scenes.
+    """
+    check_objects(config)
+    models = {v.name: find_model(v.model).sha256 for v in config.variants if v.has_network}
+    jobs = {
+        out / "scenes" / f"{name}-{seed}.json": Job(config, models, name, seed, device)
+        # Scene by scene, so that trials that are cut short have all strata.
+        for place in range(config.scenes)
+        for name in config.strata
+        for seed in (config.seeds(name)[place],)
+    }
+    start_s = time.monotonic()
+    done = finish_runs(
+        jobs,
+        run_job,
+        partial(map_here, processes=processes),
+        kind=SceneResult,
+        check=_check_kept,
+        what="trials",
+    )
+    logger.info("trials: %.0f s", time.monotonic() - start_s)
+    trials = [result.trials for result in done.values()]
+    rows = [row for each in trials for row in each.rows]
+    with atomic_path(out / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(_about(config, models), sort_keys=False))
+    write_rows(out / "times.csv", [row for each in trials for row in each.times], AttemptTimes)
+    write_rows(out / "attempts.csv", rows, AttemptRow)
+    return rows
+
+
+def check_objects(config: TrialsConfig) -> None:
+    """Raises a ConfigError unless the objects are those that the configuration was made for."""
+    digest = objects_sha256()
+    if digest != config.objects_sha256:
+        raise ConfigError(
+            f"objects_sha256: the set of objects has {digest}, the configuration is for "
+            f"{config.objects_sha256}; results with other objects cannot be compared"
+        )
+
+
+def run_job(job: Job) -> SceneResult:
+    """The rows of one scene."""
+    with one_thread():
+        chains = open_chains(json.dumps(to_plain(job.config), sort_keys=True), job.device)
+        trials = PROTOCOLS[job.config.protocol](job.config, job.stratum, job.seed, chains)
+    return SceneResult(job.plan, trials)
+
+
+@lru_cache(maxsize=1)
+def open_chains(plain_config: str, device: str) -> dict[str, Chain]:
+    """The chains of a configuration, given as JSON; networks stay loaded for the next scene."""
+    config = build_config(TrialsConfig, json.loads(plain_config), "trials")
+    return {v.name: OfflineChain(v, config.pipeline, device) for v in config.variants}
+
+
+def _about(config: TrialsConfig, models: Mapping[str, str]) -> dict[str, Any]:
+    return {**to_plain(config), "models_sha256": dict(models), "version": __version__}
+
+
+def _check_kept(path: Path, result: SceneResult, job: Job) -> None:
+    plan = json.loads(json.dumps(job.plan))
+    if changed := list(differences(result.plan, plan)):
+        raise ConfigError(f"{path} is the result of another plan, remove it: {changed[0]}")
