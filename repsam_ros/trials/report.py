@@ -7,60 +7,39 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from repsam_ros.adaptation.ablation.markdown import table as markdown_table
 from repsam_ros.config import to_plain
-from repsam_ros.evaluation.page import make_page, text
-from repsam_ros.evaluation.page import table as html_table
 from repsam_ros.paths import atomic_path
 from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome
+from repsam_ros.trials.page import Page
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes, read_rows
 from repsam_ros.trials.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.statistics import ALL, STAGES, summarise
+from repsam_ros.trials.verdict import p_text, verdict
 
 _TITLES = {ALL: "all", OPAQUE: "opaque target", GLASS: "glass target"}
-_STAGE_TITLES = {"sense_s": "sense", "segment_s": "segment", "plan_s": "plan", "execute_s": "lift"}
-
-
-class _Page:
-    """HTML and Markdown of the same parts."""
-
-    def __init__(self) -> None:
-        self.html: list[str] = []
-        self.markdown: list[str] = []
-
-    def heading(self, words: str) -> None:
-        self.html.append(f"<h2>{text(words)}</h2>")
-        self.markdown.append(f"## {words}")
-
-    def paragraph(self, words: str, strong: bool = False) -> None:
-        inside = f"<strong>{text(words)}</strong>" if strong else text(words)
-        self.html.append(f"<p>{inside}</p>")
-        self.markdown.append(f"**{words}**" if strong else words)
-
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-        cells = [[text(cell) for cell in row] for row in rows]
-        self.html.append(f'<div class="scroll">{html_table(heads, cells)}</div>')
-        self.markdown.append(markdown_table(heads, rows))
-
-    def images(self, files: Mapping[str, str]) -> None:
-        """Files relative to the page, each with its caption."""
-        figures = "".join(
-            f'<figure><img src="{text(file)}" alt="{text(words)}" loading="lazy">'
-            f"<figcaption>{text(words)}</figcaption></figure>"
-            for file, words in files.items()
-        )
-        self.html.append(f'<div class="wide">{figures}</div>')
-        self.markdown += [f"![{words}]({file})\n\n{words}" for file, words in files.items()]
+_STAGE_TITLES = {stage: stage.removesuffix("_s") for stage in STAGES}
+# From what is nearest to a success to what is farthest from it.
+_ENDS = (
+    Outcome.SUCCESS,
+    Outcome.SLIPPED,
+    Outcome.MISSED,
+    Outcome.WRONG_OBJECT,
+    Outcome.APPROACH_COLLISION,
+    Outcome.PREGRASP_COLLISION,
+    Outcome.HIT_TABLE,
+    Outcome.NO_GRASP,
+    Outcome.NOT_DETECTED,
+)
 
 
 def write_report(config: TrialsConfig, out: Path) -> str:
     """Writes the report beside ``attempts.csv`` and ``times.csv``, and ``trials.json``.
 
     Returns:
-        The verdict, or where nothing is compared the success rates, for a terminal.
+        The verdict.
 
     Raises:
         DatasetError: A table is missing or broken.
@@ -68,19 +47,19 @@ def write_report(config: TrialsConfig, out: Path) -> str:
     rows = read_rows(out / "attempts.csv", AttemptRow)
     times = read_rows(out / "times.csv", AttemptTimes)
     content = summarise(config, rows, times)
-    page, title = _Page(), _title(config)
+    page = Page()
     told = _tell_verdict(page, config, content)
     _tell_rates(page, config, content)
-    _write(out / "failures.svg", _failure_bars(content["outcomes"][ALL]))
-    _tell_failures(page, content)
+    _tell_failures(page, content, out)
     _tell_contrasts(page, config, content)
     _write(out / "times.svg", _time_bars(content["times"]))
     _tell_times(page, content)
     _tell_examples(page, config, out, rows)
     _tell_method(page, config)
     _write(out / "trials.json", json.dumps({"config": to_plain(config), **content}, indent=1))
-    _write(out / "report.md", "\n\n".join([f"# {title}", *page.markdown]) + "\n")
-    _write(out / "report.html", make_page(title, page.html))
+    html, markdown = page.whole(_title(config))
+    _write(out / "report.md", markdown)
+    _write(out / "report.html", html)
     return told
 
 
@@ -89,40 +68,7 @@ def _title(config: TrialsConfig) -> str:
     return f"Simulated grasp trials: {kind}"
 
 
-def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
-    """What came of the primary comparison, in a sentence."""
-    primary = content["primary"]
-    if primary is None:
-        return "Simulated. No primary comparison was fixed for these trials."
-    found = primary["differences"][ALL]
-    if not found["pairs"]:
-        return "Simulated. The primary comparison has no pairs."
-    low, high = found["ci95"]
-    unit = "rounds" if config.protocol == CLUTTER else "snapshots"
-    what = "of the objects away" if config.protocol == CLUTTER else "of the targets"
-    claim = config.claim_points
-    place = "above" if low > claim else "below" if high < claim else "within"
-    where = {
-        "within": f"the {claim:+.1f} points that are claimed lie within the interval",
-        "below": f"the whole interval lies below the {claim:+.1f} points that are claimed",
-        "above": f"the whole interval lies above the {claim:+.1f} points that are claimed",
-    }[place]
-    test = "sign flips" if config.protocol == CLUTTER else "McNemar"
-    more = "more" if found["points"] >= 0 else "fewer"
-    sign = "differ" if primary["p"] < 0.05 else "are not shown to differ"
-    return (
-        f"Simulated, {found['pairs']} {unit}: {primary['variant']} takes {abs(found['points']):.1f}"
-        f" points {more} {what} than {primary['against']} (95 % interval {low:+.1f} to {high:+.1f};"
-        f" {test} p = {p_text(primary['p'])}): the two {sign}, and {where}."
-    )
-
-
-def p_text(p: float) -> str:
-    """A p value for people."""
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
-
-
-def _tell_verdict(page: _Page, config: TrialsConfig, content: Mapping[str, Any]) -> str:
+def _tell_verdict(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> str:
     told = verdict(config, content)
     page.paragraph(told, strong=True)
     seeds = "held out" if config.is_held_out else "tuning seeds: no result to report"
@@ -135,12 +81,12 @@ def _tell_verdict(page: _Page, config: TrialsConfig, content: Mapping[str, Any])
     return told
 
 
-def _tell_rates(page: _Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
+def _tell_rates(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
     rates = content["rates"]
     if config.protocol == CLUTTER:
         page.heading("Simulated declutter rate")
         page.paragraph("Mean share of a round's objects that were taken away, percent.")
-        _rate_table(page, config, content["declutter"], "rounds")
+        _rate_table(page, config, content["declutter"])
     page.heading("Simulated success rate")
     page.paragraph(
         "Percent of attempts with the target lifted at least 10 cm and held for 1 s"
@@ -152,27 +98,34 @@ def _tell_rates(page: _Page, config: TrialsConfig, content: Mapping[str, Any]) -
         )
     )
     strata = [name for name in (ALL, *config.strata) if name in rates]
-    _rate_table(page, config, {name: rates[name] for name in strata}, "total")
+    _rate_table(page, config, {name: rates[name] for name in strata})
     materials = [name for name in (OPAQUE, GLASS) if name in rates]
     if materials and config.protocol != CLUTTER:
         page.heading("Simulated success rate by the target's material")
         columns = {name: rates[name] for name in materials}
-        _rate_table(page, config, columns, "total", content["perception"])
+        _rate_table(page, config, columns, content["perception"])
 
 
 def _rate_table(
-    page: _Page,
+    page: Page,
     config: TrialsConfig,
     columns: Mapping[str, Mapping[str, Any]],
-    count: str,
     perception: Mapping[str, Any] | None = None,
 ) -> None:
     """A variant a line, a group of attempts a column."""
-    heads = ["variant", *(_TITLES.get(name, name) for name in columns)]
+    counts = {
+        group: {found[variant.name]["total"] for variant in config.variants}
+        for group, found in columns.items()
+    }
+    heads = ["variant"]
+    for group, of in counts.items():
+        heads.append(_TITLES.get(group, group) + (f", n = {min(of)}" if len(of) == 1 else ""))
     heads += ["mask IoU", "detected"] if perception else []
     rows = []
     for variant in config.variants:
-        cells = [_rate(found[variant.name], count) for found in columns.values()]
+        cells = [
+            _rate(found[variant.name], len(counts[group]) > 1) for group, found in columns.items()
+        ]
         if perception:
             values = (perception[variant.name][key] for key in ("mask_iou", "detected"))
             cells += ["-" if value is None else f"{value:.1f}" for value in values]
@@ -180,38 +133,46 @@ def _rate_table(
     page.table(heads, rows)
 
 
-def _rate(rate: Mapping[str, Any], count: str) -> str:
+def _rate(rate: Mapping[str, Any], counted: bool) -> str:
     if rate["percent"] is None:
         return "-"
     low, high = rate["ci95"]
-    return f"{rate['percent']:.1f} ({low:.1f} to {high:.1f}), n = {rate[count]}"
+    count = f", n = {rate['total']}" if counted else ""
+    return f"{rate['percent']:.1f} ({low:.0f} to {high:.0f}){count}"
 
 
-def _failure_bars(outcomes: Mapping[str, Mapping[str, int]]) -> str:
-    names = [outcome.value for outcome in Outcome]
-    parts = {name.replace("_", " "): COLORS[k % len(COLORS)] for k, name in enumerate(names)}
-    rows = {
-        variant: {name.replace("_", " "): float(found.get(name, 0)) for name in names}
-        for variant, found in outcomes.items()
-    }
-    ends = {variant: f"n = {sum(found.values())}" for variant, found in outcomes.items()}
-    return stacked_bars(parts, rows, ends)
+def _write_failure_bars(content: Mapping[str, Any], out: Path) -> dict[str, str]:
+    """Files and captions: all attempts, then those at opaque and at glass targets."""
+    names = [outcome.value.replace("_", " ") for outcome in _ENDS]
+    parts = dict(zip(names, COLORS, strict=True))
+    files = {}
+    for group in (ALL, OPAQUE, GLASS):
+        if group not in content["outcomes"]:
+            continue
+        outcomes = content["outcomes"][group]
+        rows = {
+            variant: {name: float(found.get(name.replace(" ", "_"), 0)) for name in names}
+            for variant, found in outcomes.items()
+        }
+        ends = {variant: f"n = {sum(found.values())}" for variant, found in outcomes.items()}
+        file = f"failures_{group}.svg"
+        _write(out / file, stacked_bars(parts, rows, ends))
+        files[file] = f"Simulated outcomes, {_TITLES[group]}"
+    return files
 
 
-def _tell_failures(page: _Page, content: Mapping[str, Any]) -> None:
+def _tell_failures(page: Page, content: Mapping[str, Any], out: Path) -> None:
     page.heading("Simulated outcomes: where attempts end")
-    page.images({"failures.svg": "Share of each outcome, all strata"})
-    groups = [name for name in content["outcomes"] if name != ALL]
-    names = [outcome.value for outcome in Outcome]
-    rows = []
-    for group in groups:
-        for variant, found in content["outcomes"][group].items():
-            counts = [str(found.get(name, 0)) for name in names]
-            rows.append([f"{_TITLES.get(group, group)}, {variant}", *counts])
-    page.table(["attempts", *(name.replace("_", " ") for name in names)], rows)
+    page.images(_write_failure_bars(content, out))
+    names = [outcome.value for outcome in _ENDS]
+    rows = [
+        [variant, *(str(found.get(name, 0)) for name in names)]
+        for variant, found in content["outcomes"][ALL].items()
+    ]
+    page.table(["all attempts", *(name.replace("_", " ") for name in names)], rows)
 
 
-def _tell_contrasts(page: _Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
+def _tell_contrasts(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
     primary = [content["primary"]] if content["primary"] else []
     if not primary and not content["secondary"]:
         return
@@ -221,28 +182,38 @@ def _tell_contrasts(page: _Page, config: TrialsConfig, content: Mapping[str, Any
     page.paragraph(
         f"Points, with 95 % intervals of a paired bootstrap over scenes. p: {test}, on all "
         "strata; Holm: over the secondary comparisons. The primary comparison and its test were "
-        "fixed in the configuration. Columns of strata and materials are descriptions, not tests."
+        "fixed in the configuration. What is told of a stratum or a material is a description, "
+        "no test. Only one: pairs in which only the first or only the second did better."
     )
-    groups = list((primary + content["secondary"])[0]["differences"])
-    heads = ["comparison", *(_TITLES.get(name, name) for name in groups)]
-    heads += ["p", "p Holm", "only one"]
-    rows = []
-    for kind, found in (("primary", primary), ("secondary", content["secondary"])):
-        for each in found:
-            rows.append(
-                [
-                    f"{each['variant']} - {each['against']} ({kind})",
-                    *(_points(each["differences"][name]) for name in groups),
-                    p_text(each["p"]),
-                    "-" if kind == "primary" else p_text(each["p_holm"]),
-                    f"{each['only_variant']} / {each['only_against']}",
-                ]
-            )
-    page.table(heads, rows)
+    compared = [*(("primary", each) for each in primary)]
+    compared += [("secondary", each) for each in content["secondary"]]
+    shown = [name for name in (ALL, OPAQUE, GLASS) if name in compared[0][1]["differences"]]
+    heads = ["comparison", "kind", *(_TITLES[name] for name in shown), "p", "p Holm", "only one"]
+    page.table(
+        heads,
+        [
+            [
+                f"{each['variant']} - {each['against']}",
+                kind,
+                *(_points(each["differences"][name]) for name in shown),
+                p_text(each["p"]),
+                "-" if kind == "primary" else p_text(each["p_holm"]),
+                f"{each['only_variant']} / {each['only_against']}",
+            ]
+            for kind, each in compared
+        ],
+    )
+    if len(config.strata) > 1:
+        names = [f"{each['variant']} - {each['against']}" for _, each in compared]
+        rows = [
+            [stratum, *(_points(each["differences"].get(stratum)) for _, each in compared)]
+            for stratum in config.strata
+        ]
+        page.table(["stratum", *names], rows)
 
 
-def _points(difference: Mapping[str, Any]) -> str:
-    if difference["points"] is None:
+def _points(difference: Mapping[str, Any] | None) -> str:
+    if difference is None or difference["points"] is None:
         return "-"
     low, high = difference["ci95"]
     return f"{difference['points']:+.1f} ({low:+.1f} to {high:+.1f})"
@@ -258,12 +229,12 @@ def _time_bars(times: Mapping[str, Mapping[str, float | None]]) -> str:
     return stacked_bars(parts, rows, ends)
 
 
-def _tell_times(page: _Page, content: Mapping[str, Any]) -> None:
+def _tell_times(page: Page, content: Mapping[str, Any]) -> None:
     page.heading("Where the time of simulated attempts goes")
     page.paragraph(
         "Mean seconds of an attempt on the machine and with the load of this run, one thread a "
         "process: shares, no benchmark. A picture serves all variants of an attempt and counts "
-        "for each; lift is the physics, where there was a grasp."
+        "for each; execute is the physics, where there was a grasp."
     )
     page.images({"times.svg": "Share of each stage in the mean attempt"})
     heads = ["variant", *(f"{_STAGE_TITLES[stage]}, s" for stage in STAGES)]
@@ -274,9 +245,7 @@ def _tell_times(page: _Page, content: Mapping[str, Any]) -> None:
     page.table(heads, rows)
 
 
-def _tell_examples(
-    page: _Page, config: TrialsConfig, out: Path, rows: Sequence[AttemptRow]
-) -> None:
+def _tell_examples(page: Page, config: TrialsConfig, out: Path, rows: Sequence[AttemptRow]) -> None:
     chosen = {e.file: e.caption for e in choose_examples(config, rows) if (out / e.file).is_file()}
     if not chosen:
         return
@@ -285,10 +254,10 @@ def _tell_examples(
         "Not picked by looks: each is the middle one, in the order of the table, of its kind. "
         "Left: what the variant saw, its instances and the grasp; right: the attempt."
     )
-    page.images(chosen)
+    page.images(chosen, beside=True)
 
 
-def _tell_method(page: _Page, config: TrialsConfig) -> None:
+def _tell_method(page: Page, config: TrialsConfig) -> None:
     page.heading("What was run")
     rows = [
         [v.name, v.model, v.see if v.has_network else "-", v.depth, v.planner]
@@ -296,10 +265,16 @@ def _tell_method(page: _Page, config: TrialsConfig) -> None:
     ]
     page.table(["variant", "model", "sees", "depth", "planner"], rows)
     rows = [
-        [name, str(config.seeds(name)[0]), str(config.seeds(name)[-1]), str(stratum.scene)]
+        [
+            name,
+            *(str(config.seeds(name)[k]) for k in (0, -1)),
+            stratum.scene.kind,
+            stratum.scene.materials,
+            " to ".join(map(str, stratum.scene.objects)),
+        ]
         for name, stratum in config.strata.items()
     ]
-    page.table(["stratum", "first seed", "last seed", "scenes"], rows)
+    page.table(["stratum", "first seed", "last seed", "scenes", "materials", "objects"], rows)
     page.paragraph(
         f"Objects: sha256 {config.objects_sha256}. The whole configuration with the hashes of "
         "all weights is in config.yaml, every attempt in attempts.csv, every number of this page "

@@ -99,10 +99,10 @@ def declutter_rate(rows: Rows, bootstrap: BootstrapSettings) -> dict[str, Any]:
     """Mean share of objects that were taken away in a round, percent."""
     shares = 100 * np.array(list(cleared_shares(rows).values()))
     if not len(shares):
-        return {"rounds": 0, "percent": None, "ci95": None}
+        return {"total": 0, "percent": None, "ci95": None}
     low, high = bootstrap_intervals(shares[:, None], bootstrap)[:, 0]
     return {
-        "rounds": len(shares),
+        "total": len(shares),
         "percent": round(float(shares.mean()), 4),
         "ci95": (round(float(low), 4), round(float(high), 4)),
     }
