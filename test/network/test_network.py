@@ -11,7 +11,7 @@ from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.backbones import backbone_spec
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.network.geometry import dense_geometry, prompt_relations
+from repsam_ros.network.geometry import _dense_geometry, dense_geometry, prompt_relations
 from repsam_ros.network.sam import BackboneSpec, FusedAttention, ImageEncoder
 
 K = torch.tensor([[300.0, 300.0, 159.5, 119.5]])
@@ -158,3 +158,14 @@ def test_relations_know_nothing_where_there_is_no_depth() -> None:
     assert torch.isfinite(relations).all()
     assert torch.all(relations[:, 2:] == 0)
     assert torch.all(torch.isfinite(geometry.features))
+
+
+def test_the_spread_of_nearly_flat_depth_is_no_rounding() -> None:
+    depth = 0.8 + 0.001 * torch.arange(50.0)[:, None].expand(1, 50, 60)
+    depth = depth + 2e-4 * torch.randn(depth.shape, generator=torch.Generator().manual_seed(0))
+    depth[:, 10:14, 20:30] = 0
+    exact = _dense_geometry(depth.double(), K.double()).features[0, 5]
+    assert (dense_geometry(depth, K).features[0, 5] - exact).norm() < 1e-5 * exact.norm()
+    window = 1 / depth[0, 30:35, 40:45].double()
+    step = window.std(correction=0) / window.mean()
+    assert exact[32, 42] == pytest.approx(torch.log1p(1e2 * step).item(), rel=0.02)
