@@ -29,7 +29,7 @@ class Parity:
     Attributes:
         heatmap, mask_logits: |a - b| / |b|.
         predicted_iou: Largest |a - b|, since these lie in [0, 1] and may all be near 0.
-        mask_iou_min: Over single masks.
+        mask_iou_min: Over single masks, in each of which one pixel may differ.
         cases: Pictures times sets of prompts.
     """
 
@@ -111,7 +111,8 @@ def _prompts(canvas_px: tuple[int, int]) -> Iterator[NDArray[np.float32]]:
 
 
 def _least_iou(got: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Over (N, h, w) masks; one pixel of each may lie on its border within rounding."""
     ours, theirs = got > 0, wanted > 0
     union = (ours | theirs).sum((1, 2))
-    common = (ours & theirs).sum((1, 2))
-    return float(np.where(union > 0, common / np.maximum(union, 1), 1).min())
+    differing = (ours ^ theirs).sum((1, 2))
+    return float(1 - (np.maximum(differing - 1, 0) / np.maximum(union, 1)).max())
