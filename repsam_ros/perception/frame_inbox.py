@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from repsam_ros.messages import stamp_to_ns
+from repsam_ros.errors import FrameError
+from repsam_ros.messages import intrinsics_from_camera_info, stamp_to_ns
 from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer, Stream, SyncCounts
 
 _INFOS_KEPT = 30
@@ -38,7 +39,7 @@ class FrameInbox:
 
     Where infos come with every image, a pair waits for the one with its stamp, unless a later
     info came (its own was lost) or more pairs came (the infos have stopped). Else the newest
-    info is taken at once. Pairs that come before the first info wait for it.
+    info with a usable K is taken at once. Pairs that come before the first info wait for it.
 
     Args:
         on_complete: Gets each complete frame, in the thread that brought its last message.
@@ -65,7 +66,8 @@ class FrameInbox:
         self._lock = threading.Lock()
         self._infos: OrderedDict[int, Any] = OrderedDict()
         self._newest_info: Any = None
-        self._has_info_per_image = False
+        self._newest_usable_info: Any = None
+        self._patience = 0  # pairs in a row that may miss their info before none is waited for
         self._last_color_ns = 0
         self._pairs: deque[tuple[int, Any, Any]] = deque()
         self._dropped: Counter[str] = Counter()
@@ -85,11 +87,14 @@ class FrameInbox:
         stamp_ns = stamp_to_ns(msg.header.stamp)
         with self._lock:
             self._newest_info = msg
+            if _is_usable(msg):
+                self._newest_usable_info = msg
             self._infos[stamp_ns] = msg
             if len(self._infos) > _INFOS_KEPT:
                 self._infos.popitem(last=False)
             # Its image has gone on without it; the next one will wait.
-            self._has_info_per_image |= stamp_ns == self._last_color_ns
+            if stamp_ns == self._last_color_ns:
+                self._patience = _PATIENT_PAIRS
         self._hand_on()
 
     def add_depth_info(self, msg: Any) -> None:
@@ -103,15 +108,15 @@ class FrameInbox:
         with self._lock:
             self._sync = StampSynchronizer(self._slop_ns, self._queue_size)
             self._infos.clear()
-            self._newest_info = self._newest_depth_info = None
-            self._has_info_per_image = False
+            self._newest_info = self._newest_usable_info = self._newest_depth_info = None
+            self._patience = 0
             self._pairs.clear()
             self._dropped.clear()
 
     def finish(self) -> None:
         """Ends the waiting for infos, as none will come: hands pairs on or counts them."""
         with self._lock:
-            self._has_info_per_image = False
+            self._patience = 0
             if self._infos_are_missing:
                 self._dropped["missing_camera_info"] += len(self._pairs)
                 self._pairs.clear()
@@ -125,6 +130,12 @@ class FrameInbox:
     def pairs(self) -> int:
         """Pairs of colour and depth so far."""
         return self.counts().pairs
+
+    @property
+    def waiting(self) -> int:
+        """Images that wait for a partner, or with it for camera info."""
+        with self._lock:
+            return self._sync.counts().pending.total() + 2 * len(self._pairs)
 
     def dropped(self) -> Counter[str]:
         """Images and pairs that came to nothing here, by cause."""
@@ -146,9 +157,11 @@ class FrameInbox:
                     break
                 self._pairs.popleft()
                 self._last_color_ns = stamp_ns
-                self._has_info_per_image = info_msg is not None
                 if info_msg is None:
-                    info_msg = self._newest_info
+                    self._patience = max(self._patience - 1, 0)
+                    info_msg = self._newest_usable_info or self._newest_info
+                else:
+                    self._patience = _PATIENT_PAIRS
                 frames.append(
                     CompleteFrame(
                         color_msg, depth_msg, info_msg, time.monotonic(), self._newest_depth_info
@@ -166,4 +179,12 @@ class FrameInbox:
 
     def _info_may_come(self, stamp_ns: int) -> bool:
         is_due = stamp_to_ns(self._newest_info.header.stamp) < stamp_ns
-        return self._has_info_per_image and is_due and len(self._pairs) <= _PATIENT_PAIRS
+        return bool(self._patience) and is_due and len(self._pairs) <= _PATIENT_PAIRS
+
+
+def _is_usable(info_msg: Any) -> bool:
+    try:
+        intrinsics_from_camera_info(info_msg)
+    except FrameError:
+        return False
+    return True

@@ -99,7 +99,8 @@ def _summary(bag: Path, results: LiveResults) -> dict[str, Any]:
             "published": int(planner["published"]),
             "dropped": int(planner["dropped"]),
             "latency_ms": {
-                name: _number(planner[f"latency_{name}_ms"]) for name in ("p50", "p95", "p99")
+                name: _number(planner.get(f"latency_{name}_ms", "nan"))
+                for name in ("p50", "p95", "p99")
             },
         },
         "versions": versions,

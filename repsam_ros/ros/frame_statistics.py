@@ -9,7 +9,7 @@ from collections import Counter, deque
 import numpy as np
 
 _WINDOW_S = 5.0
-_LATENCIES_KEPT = 500
+_DURATIONS_KEPT = 500
 
 
 class RateMeter:
@@ -49,7 +49,7 @@ class FrameStatistics:
         self._rates: dict[str, RateMeter] = {}
         self._last_s: dict[str, float] = {}
         self._dropped: Counter[str] = Counter()
-        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES_KEPT)
+        self._durations_s: dict[str, deque[float]] = {}
         self.last_error = ""
 
     def note(self, stream: str) -> None:
@@ -67,10 +67,14 @@ class FrameStatistics:
             if error:
                 self.last_error = f"{cause}: {error}"
 
-    def add_latency(self, seconds: float) -> None:
-        """From the arrival of a frame's last message until its results were published."""
+    def add_duration(self, stage: str, seconds: float) -> None:
+        """How long a frame spent in a stage.
+
+        ``latency`` is the time from the arrival of its last message until its results are out.
+        """
         with self._lock:
-            self._latencies_s.append(seconds)
+            kept = self._durations_s.setdefault(stage, deque(maxlen=_DURATIONS_KEPT))
+            kept.append(seconds)
 
     def count(self, stream: str) -> int:
         """Messages so far."""
@@ -93,15 +97,18 @@ class FrameStatistics:
         with self._lock:
             return Counter(self._dropped)
 
-    def latency_ms(self) -> dict[str, float]:
-        """Percentiles of the last frames, NaN while there is none."""
+    def durations_ms(self) -> dict[str, float]:
+        """Percentiles of the last frames: ``latency_p50_ms`` ... ``latency_p99_ms``, by stage."""
         with self._lock:
-            latencies = np.array(self._latencies_s)
-        names = ("p50", "p95", "p99")
-        if not len(latencies):
-            return dict.fromkeys(names, float("nan"))
-        values = np.percentile(latencies, (50, 95, 99)) * 1e3
-        return dict(zip(names, values.tolist(), strict=True))
+            stages = {stage: np.array(kept) for stage, kept in self._durations_s.items()}
+        percentiles = (50, 95, 99)
+        return {
+            f"{stage}_p{percentile}_ms": float(value)
+            for stage, kept in stages.items()
+            for percentile, value in zip(
+                percentiles, np.percentile(kept, percentiles) * 1e3, strict=True
+            )
+        }
 
     def reset(self) -> None:
         """Back to zero."""
@@ -110,5 +117,5 @@ class FrameStatistics:
             self._rates.clear()
             self._last_s.clear()
             self._dropped.clear()
-            self._latencies_s.clear()
+            self._durations_s.clear()
             self.last_error = ""

@@ -83,7 +83,7 @@ class GraspPlannerNode(ManagedNode):
 
     def process(self, job: JoinedMessages) -> None:
         self._plan(job)
-        self.statistics.add_latency(time.monotonic() - job.arrival_s)
+        self.statistics.add_duration("latency", time.monotonic() - job.arrival_s)
 
     def apply_values(self, values: dict[str, Any]) -> None:
         self._planner = planner_from(values)

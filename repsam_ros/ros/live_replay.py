@@ -83,7 +83,7 @@ def summarise(bag: Path, results: LiveResults, topics: BagTopics | None = None) 
             if key.startswith("dropped.")
         },
         "latency_ms": {
-            name: _number(values[f"latency_{name}_ms"]) for name in ("p50", "p95", "p99")
+            name: _number(values.get(f"latency_{name}_ms", "nan")) for name in ("p50", "p95", "p99")
         },
         "frames": [
             {

@@ -12,6 +12,7 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from repsam_ros.errors import FrameError, RepsamError
+from repsam_ros.messages.wire import decode
 from repsam_ros.ros.diagnostics import ERROR, OK, WARN, DiagnosticsPublisher, Report
 from repsam_ros.ros.frame_statistics import FrameStatistics
 from repsam_ros.ros.lifecycle import SafeLifecycleNode
@@ -113,11 +114,21 @@ class ManagedNode(SafeLifecycleNode):
         *,
         may_be_silent: bool = False,
     ) -> None:
-        """Subscribes until the node is deactivated; silence and QoS mismatch are reported."""
+        """Subscribes until the node is deactivated; silence and QoS mismatch are reported.
 
-        def store(msg: Any) -> None:
+        rclpy drops bytes that are no message without a word and copies images into arrays of
+        its own, so messages are taken as bytes and decoded here.
+        """
+        msgtype = f"{msg_type.__module__.split('.')[0]}/msg/{msg_type.__name__}"
+
+        def store(raw: bytes) -> None:
             self.statistics.note(stream)
-            callback(msg)
+            try:
+                msg = decode(raw, msgtype)
+            except FrameError as error:
+                self._drop(f"{error.cause}_{stream}", str(error))
+            else:
+                callback(msg)
 
         if not may_be_silent:
             self._must_speak.add(stream)
@@ -126,6 +137,7 @@ class ManagedNode(SafeLifecycleNode):
             topic,
             store,
             qos,
+            raw=True,
             callback_group=MutuallyExclusiveCallbackGroup(),
             event_callbacks=self.qos_monitor.subscription_events(self.resolve_topic_name(topic)),
         )
@@ -166,6 +178,8 @@ class ManagedNode(SafeLifecycleNode):
         return self._worker is not None
 
     def activate(self) -> None:
+        # What is counted in one place has to be counted in all, or frames seem to be missing.
+        self.statistics.reset()
         self._worker = NewestWorker(
             self._process,
             lambda job: self.statistics.drop("stale"),
@@ -188,15 +202,20 @@ class ManagedNode(SafeLifecycleNode):
         try:
             self.process(job)
         except RepsamError as error:
-            cause = error.cause if isinstance(error, FrameError) else type(error).__name__
-            self.statistics.drop(cause, str(error))
-            self._warn_sometimes(cause, str(error))
+            self._drop(
+                error.cause if isinstance(error, FrameError) else type(error).__name__, str(error)
+            )
 
-    def _warn_sometimes(self, cause: str, message: str) -> None:
+    def _drop(self, cause: str, message: str) -> None:
+        self.statistics.drop(cause, message)
+        self.warn_sometimes(cause, f"frame dropped: {cause}: {message}")
+
+    def warn_sometimes(self, what: str, text: str) -> None:
+        """Logs a warning, no more than one in a while for each ``what``."""
         now_s = time.monotonic()
-        if now_s - self._last_warning_s.get(cause, -_WARNING_GAP_S) >= _WARNING_GAP_S:
-            self._last_warning_s[cause] = now_s
-            self.get_logger().warning(f"frame dropped: {cause}: {message}")
+        if now_s - self._last_warning_s.get(what, -_WARNING_GAP_S) >= _WARNING_GAP_S:
+            self._last_warning_s[what] = now_s
+            self.get_logger().warning(text)
 
     def _on_failure(self, error: Exception) -> None:
         trace = "".join(traceback.format_exception(error))
@@ -242,7 +261,7 @@ class ManagedNode(SafeLifecycleNode):
         values["busy"] = worker is not None and not worker.is_idle
         values["dropped"] = sum(dropped.values())
         values |= {f"dropped.{cause}": count for cause, count in sorted(dropped.items())}
-        values |= {f"latency_{name}_ms": ms for name, ms in statistics.latency_ms().items()}
+        values |= statistics.durations_ms()
         values |= self.state_values()
         for name, publisher in dict(self._outputs).items():
             values[f"subscribers_{name}"] = publisher.get_subscription_count()

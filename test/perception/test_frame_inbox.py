@@ -63,6 +63,24 @@ def test_lost_info_is_replaced_by_a_later_one(camera: Camera) -> None:
     assert camera.matches() == [(1000, 1000), (2000, 3000), (3000, 3000)]
 
 
+def test_one_lost_info_does_not_end_the_waiting_for_the_next(camera: Camera) -> None:
+    camera.info(1000)
+    camera.pair(1000, 2000, 3000)
+    camera.info(3000)
+    assert camera.matches() == [(1000, 1000), (2000, 3000), (3000, 3000)]
+    camera.pair(4000)
+    assert len(camera.frames) == 3
+    camera.info(4000)
+    assert camera.matches()[-1] == (4000, 4000)
+
+
+def test_a_pair_without_its_info_never_takes_an_unusable_one(camera: Camera) -> None:
+    camera.info(1000)
+    camera.inbox.add_info(camera.ros.camera_info(2, 2, fx=0.0, stamp_ns=3000))
+    camera.pair(2000, 3000)
+    assert camera.matches() == [(2000, 1000), (3000, 0)]
+
+
 def test_one_info_for_all_images_holds_nothing_up(camera: Camera) -> None:
     camera.info(7)
     camera.pair(1000)

@@ -157,13 +157,17 @@ class Rig:
 
     def reset(self) -> None:
         """Sets the counters to zero once the node is idle; a result still counts when it is out."""
+        self.await_idle()
+        self.session.call(Trigger, f"{self.node_name}/reset", Trigger.Request())
+        self.await_values(lambda values: values.get("published") == "0", "cleared counters")
+
+    def await_idle(self) -> None:
+        """Waits for diagnostics made after now that say that no frame is in work."""
         reported = len(self.reports)
         self.wait_until(
             lambda: len(self.reports) >= reported + 2 and self.reports[-1]["busy"] == "False",
             "an idle node",
         )
-        self.session.call(Trigger, f"{self.node_name}/reset", Trigger.Request())
-        self.await_values(lambda values: values.get("published") == "0", "cleared counters")
 
     def await_values(self, condition: Callable[[dict[str, str]], bool], what: str) -> None:
         """Waits for diagnostics that fulfil ``condition``."""
@@ -206,10 +210,28 @@ def rig(ros: SimpleNamespace) -> Iterator[Rig]:
 
 
 @pytest.fixture(scope="module")
+def module_rig(ros: SimpleNamespace) -> Iterator[Rig]:
+    """A domain for all tests of a file."""
+    with running_rig(ros) as rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
 def perception(ros: SimpleNamespace) -> Iterator[Rig]:
     """An active perception node with the embedded model."""
     with running_rig(ros) as rig:
         rig.start_perception()
+        rig.session.bring_up(rig.node_name)
+        rig.listen()
+        rig.connect()
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def patient_perception(ros: SimpleNamespace) -> Iterator[Rig]:
+    """An active perception node that works on every frame, however long that takes."""
+    with running_rig(ros) as rig:
+        rig.start_perception(max_waiting="100000")
         rig.session.bring_up(rig.node_name)
         rig.listen()
         rig.connect()

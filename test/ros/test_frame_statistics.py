@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import pytest
 
 from repsam_ros.ros.frame_statistics import FrameStatistics, RateMeter
@@ -18,12 +16,12 @@ def test_rate_of_a_steady_stream_falls_once_it_stops() -> None:
 
 def test_latency_percentiles_and_reset() -> None:
     statistics = FrameStatistics()
-    assert math.isnan(statistics.latency_ms()["p50"])
+    assert not statistics.durations_ms()
     for milliseconds in range(1, 102):
-        statistics.add_latency(milliseconds / 1000)
-    latency = statistics.latency_ms()
-    assert latency["p50"] == pytest.approx(51.0)
-    assert latency["p95"] == pytest.approx(96.0)
+        statistics.add_duration("latency", milliseconds / 1000)
+    durations_ms = statistics.durations_ms()
+    assert durations_ms["latency_p50_ms"] == pytest.approx(51.0)
+    assert durations_ms["latency_p95_ms"] == pytest.approx(96.0)
     statistics.drop("stale")
     statistics.drop("empty_depth", "no valid pixel")
     assert statistics.dropped() == {"stale": 1, "empty_depth": 1}

@@ -1,0 +1,78 @@
+"""What a long run of the nodes shows: whether anything got lost, grew or came too late."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from scipy.stats import theilslopes
+
+# Drops of single images; every other cause stands for a pair of colour and depth.
+_IMAGE_CAUSES = frozenset(
+    {
+        "unmatched_color",
+        "unmatched_depth",
+        "undecodable_color",
+        "undecodable_depth",
+        "time_jump",
+        "out_of_order",
+        "duplicate_stamp",
+        "zero_stamp",
+        "reset",
+    }
+)
+_SLOPE_SAMPLES = 500
+_SECONDS_PER_HOUR = 3600.0
+
+
+def dropped_by_cause(values: Mapping[str, str]) -> dict[str, int]:
+    """Drops in a node's diagnostics."""
+    return {
+        name.removeprefix("dropped."): int(count)
+        for name, count in values.items()
+        if name.startswith("dropped.")
+    }
+
+
+def unaccounted_images(values: Mapping[str, str]) -> int:
+    """Images that an idle perception node received, less what it says became of them."""
+    singles = pairs = 0
+    for cause, count in dropped_by_cause(values).items():
+        if cause in _IMAGE_CAUSES:
+            singles += count
+        elif not cause.startswith("undecodable_"):
+            pairs += count
+    received = sum(int(values[f"received_{stream}"]) for stream in ("color", "depth"))
+    return received - singles - 2 * (pairs + int(values["published"])) - int(values["waiting"])
+
+
+def memory_growth_mb_h(times_s: Sequence[float], memory_mb: Sequence[float]) -> float:
+    """Slope over the last three quarters of a run (Theil and Sen), NaN for less than 3 samples.
+
+    The first quarter is left out: caches fill and allocators settle. A median of slopes does not
+    take one step at an end for a trend.
+    """
+    times, memory = np.asarray(times_s, float), np.asarray(memory_mb, float)
+    late = times >= times[0] + (times[-1] - times[0]) / 4 if len(times) else np.zeros(0, bool)
+    times, memory = times[late], memory[late]
+    if len(times) < 3:
+        return float("nan")
+    stride = -(-len(times) // _SLOPE_SAMPLES)
+    return float(theilslopes(memory[::stride], times[::stride]).slope) * _SECONDS_PER_HOUR
+
+
+def age_excess_s(sent_s: Sequence[float], received_s: Sequence[float]) -> float:
+    """By how much a result was older than the time since the result before it, at worst.
+
+    A worker that always takes the newest frame takes one that is at most a frame period old when
+    it finishes the frame before. So the excess is at most one frame period, and what the way
+    through the network adds; a queue makes it grow.
+
+    Args:
+        sent_s: When the frame of each result was sent, in the order of the results.
+        received_s: When each result came.
+    """
+    sent, received = np.asarray(sent_s, float), np.asarray(received_s, float)
+    if len(sent) < 2:
+        return float("nan")
+    return float(np.max((received - sent)[1:] - np.diff(received)))
