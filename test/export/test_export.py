@@ -68,7 +68,7 @@ def test_the_manifest_holds_the_parity(exported: Path) -> None:
     ("name", "precision", "limit"),
     [
         ("onnxruntime", "fp32", 1e-5),
-        ("openvino", "fp32", 1e-4),
+        ("openvino", "fp32", 1e-5),
         ("openvino", "bf16", 0.02),
         ("onnxruntime", "fp16", 0.01),
     ],
