@@ -30,14 +30,8 @@ from numpy.typing import NDArray
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.perception.outliers import are_inliers
 from repsam_ros.perception.support_plane import PlaneSettings, fit_support_plane
-from repsam_ros.structures import (
-    FLAG_MASK_EDGE,
-    Instances,
-    Intrinsics,
-    Plane,
-    RgbdFrame,
-    SceneCloud,
-)
+from repsam_ros.perception.voxels import Points, gather, pixel_rays, voxelise
+from repsam_ros.structures import Instances, Intrinsics, Plane, RgbdFrame, SceneCloud
 
 # A surface seen at more than this slope (76 degrees off frontal) counts as a depth jump.
 _GRAZING_SLOPE = 4.0
@@ -96,8 +90,7 @@ def unproject(depth_m: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[n
             f"depth_m: expected {(intrinsics.height, intrinsics.width)}, got {depth_m.shape}",
         )
     depth = np.where(np.isfinite(depth_m), depth_m, np.float32(0))
-    columns = ((np.arange(intrinsics.width) - intrinsics.cx) / intrinsics.fx).astype(np.float32)
-    rows = ((np.arange(intrinsics.height) - intrinsics.cy) / intrinsics.fy).astype(np.float32)
+    columns, rows = pixel_rays(intrinsics)
     points = np.empty((*depth.shape, 3), np.float32)
     np.multiply(depth, columns, out=points[..., 0])
     np.multiply(depth, rows[:, None], out=points[..., 1])
@@ -118,31 +111,6 @@ def project(points_m: NDArray[np.floating], intrinsics: Intrinsics) -> NDArray[n
     )
 
 
-@dataclass(frozen=True)
-class _Points:
-    """Points of one voxel size; all arrays are of one length."""
-
-    points: NDArray[np.float32]
-    colors: NDArray[np.uint8]
-    ids: NDArray[np.uint32]
-    flags: NDArray[np.uint8]
-
-    def where(self, keep: NDArray[np.bool_]) -> _Points:
-        index = np.flatnonzero(keep)
-        return _Points(self.points[index], self.colors[index], self.ids[index], self.flags[index])
-
-    def __add__(self, other: _Points) -> _Points:
-        return _Points(
-            np.concatenate((self.points, other.points)),
-            np.concatenate((self.colors, other.colors)),
-            np.concatenate((self.ids, other.ids)),
-            np.concatenate((self.flags, other.flags)),
-        )
-
-    def as_context(self) -> _Points:
-        return _Points(self.points, self.colors, np.zeros_like(self.ids), np.zeros_like(self.flags))
-
-
 def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings) -> SceneCloud:
     """The objects of a frame and their surroundings, in the camera's optical frame.
 
@@ -155,22 +123,13 @@ def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings)
     if labels.shape != depth_m.shape:
         raise FrameError("size_mismatch", f"labels {labels.shape}, depth {depth_m.shape}")
     object_px, context_px, edge_px = _classify(depth_m, labels, frame.intrinsics, settings)
-    points_m = unproject(depth_m, frame.intrinsics)
-
-    def gather(mask: NDArray[np.bool_]) -> _Points:
-        flat = np.flatnonzero(mask)
-        return _Points(
-            points_m.reshape(-1, 3)[flat],
-            frame.color.reshape(-1, 3)[flat],
-            labels.reshape(-1)[flat].astype(np.uint32),
-            (edge_px.reshape(-1)[flat] * FLAG_MASK_EDGE).astype(np.uint8),
-        )
-
     step = _context_step(depth_m, context_px, frame.intrinsics, settings.context_voxel_m)
     sparse_px = np.zeros_like(context_px)
     sparse_px[::step, ::step] = context_px[::step, ::step]
-    context = _voxelise(gather(sparse_px).as_context(), settings.context_voxel_m)
-    objects = _voxelise(gather(object_px), settings.object_voxel_m)
+    context = gather(frame, labels, edge_px, sparse_px).as_context()
+    context = voxelise(context, settings.context_voxel_m)
+    objects = gather(frame, labels, edge_px, object_px)
+    objects = voxelise(objects, settings.object_voxel_m)
     viewpoint_m = np.zeros(3)
     plane = fit_support_plane(
         context.points, objects.points, objects.ids, viewpoint_m, settings.plane
@@ -233,33 +192,9 @@ def _context_step(
     return max(1, int(voxel_m / (2 * pitch_m)))
 
 
-def _voxelise(cloud: _Points, voxel_m: float) -> _Points:
-    """One point per id and voxel: the mean position, one pixel's colour, all flags."""
-    count = len(cloud.points)
-    if not count:
-        return cloud
-    key = cloud.ids.astype(np.int64)
-    for column in cloud.points.T:
-        cell = np.floor(column * np.float32(1 / voxel_m)).astype(np.int64)
-        cell -= cell.min()
-        key = key * (cell.max() + 1) + cell
-    order = np.argsort(key, kind="stable")
-    key = key[order]
-    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-    lengths = np.diff(starts, append=count)
-    means = np.add.reduceat(cloud.points[order], starts, axis=0) / lengths[:, None]
-    first = order[starts]
-    return _Points(
-        means.astype(np.float32),
-        cloud.colors[first],
-        cloud.ids[first],
-        np.bitwise_or.reduceat(cloud.flags[order], starts),
-    )
-
-
 def _clean_objects(
-    objects: _Points, plane: Plane | None, settings: CloudSettings
-) -> tuple[_Points, _Points]:
+    objects: Points, plane: Plane | None, settings: CloudSettings
+) -> tuple[Points, Points]:
     """Objects without table and outliers, and the points that became context."""
     standing = np.ones(len(objects.points), bool)
     if plane is not None:
@@ -276,8 +211,10 @@ def _clean_objects(
     return objects.where(large), table + objects.where(~large)
 
 
-def _crop(context: _Points, objects_m: NDArray[np.float32], margin_m: float) -> _Points:
+def _crop(context: Points, objects_m: NDArray[np.float32], margin_m: float) -> Points:
     if not len(objects_m):
         return context
-    low, high = objects_m.min(axis=0) - margin_m, objects_m.max(axis=0) + margin_m
-    return context.where(np.all((context.points >= low) & (context.points <= high), axis=1))
+    inside = np.ones(len(context.points), bool)
+    for seen, column in zip(objects_m.T, context.points.T, strict=True):
+        inside &= (column >= seen.min() - margin_m) & (column <= seen.max() + margin_m)
+    return context.where(inside)
