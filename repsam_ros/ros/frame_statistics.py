@@ -9,7 +9,7 @@ from collections import Counter, deque
 import numpy as np
 
 _WINDOW_S = 5.0
-_DURATIONS_KEPT = 500
+DURATIONS_KEPT = 500
 
 
 class RateMeter:
@@ -73,7 +73,7 @@ class FrameStatistics:
         ``latency`` is the time from the arrival of its last message until its results are out.
         """
         with self._lock:
-            kept = self._durations_s.setdefault(stage, deque(maxlen=_DURATIONS_KEPT))
+            kept = self._durations_s.setdefault(stage, deque(maxlen=DURATIONS_KEPT))
             kept.append(seconds)
 
     def count(self, stream: str) -> int:

@@ -86,7 +86,13 @@ def run_nodes_on(
             results.clouds[cloud.stamp_ns] = cloud
 
     names = [PERCEPTION, PLANNER] if planner else [PERCEPTION]
-    with _started(planner, parameters or {}, every_frame, topics, on_line) as (processes, session):
+    with started_nodes(
+        planner=planner,
+        parameters=parameters,
+        every_frame=every_frame,
+        topics=topics,
+        on_line=on_line,
+    ) as (processes, session):
         recorder = Recorder(
             session.node,
             PERCEPTION,
@@ -107,14 +113,19 @@ def run_nodes_on(
 
 
 @contextmanager
-def _started(
-    planner: bool,
-    parameters: dict[str, str],
-    every_frame: bool,
-    topics: BagTopics,
-    on_line: Callable[[str, str], None] | None,
+def started_nodes(
+    *,
+    planner: bool = False,
+    parameters: dict[str, str] | None = None,
+    every_frame: bool = False,
+    topics: BagTopics | None = None,
+    on_line: Callable[[str, str], None] | None = None,
 ) -> Iterator[tuple[ProcessGroup, Session]]:
-    """The nodes' processes and a session, on a domain of their own."""
+    """The nodes' processes, unconfigured, and a session, on a domain of their own.
+
+    For the arguments see :func:`run_nodes_on`.
+    """
+    topics = topics or BagTopics()
     environment = private_environment()
     inputs = {
         "color/image_raw": topics.color,
@@ -132,7 +143,7 @@ def _started(
             "repsam_ros.ros.perception_node",
             namespace=NAMESPACE,
             params_file=share_dir() / "config" / "perception.yaml",
-            parameters={**reliable, "qos.output_depth": str(_QUEUE), **parameters},
+            parameters={**reliable, "qos.output_depth": str(_QUEUE), **(parameters or {})},
             remappings=inputs,
         )
         processes.start("perception node", command)

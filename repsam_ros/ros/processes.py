@@ -85,6 +85,11 @@ class ChildProcess:
         self._reader.start()
 
     @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs; negative after a signal."""
         return self._process.poll()

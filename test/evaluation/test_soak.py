@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from repsam_ros.evaluation.soak import age_excess_s, memory_growth_mb_h, unaccounted_images
+
+VALUES = {
+    "received_color": "10",
+    "received_depth": "9",
+    "received_camera_info": "11",
+    "published": "4",
+    "waiting": "1",
+    "dropped": "9",
+    "dropped.unmatched_color": "2",
+    "dropped.undecodable_depth": "2",
+    "dropped.undecodable_camera_info": "5",
+    "dropped.stale": "2",
+    "dropped.truncated": "1",
+}
+
+
+def test_images_are_counted_alone_and_in_pairs() -> None:
+    assert unaccounted_images(VALUES) == 0
+    assert unaccounted_images(VALUES | {"received_depth": "12"}) == 3
+    assert unaccounted_images(VALUES | {"dropped.stale": "3"}) == -2
+
+
+def test_growth_leaves_out_the_first_quarter_and_single_steps() -> None:
+    times_s = np.arange(0.0, 3600.0, 2.0)
+    memory_mb = np.where(times_s < 900, times_s / 10, 90) + 3.0 * times_s / 3600
+    assert memory_growth_mb_h(times_s, memory_mb) == pytest.approx(3.0, abs=0.05)
+    memory_mb[-20:] += 50
+    assert memory_growth_mb_h(times_s, memory_mb) == pytest.approx(3.0, abs=0.3)
+    assert np.isnan(memory_growth_mb_h([0.0, 1.0], [1.0, 2.0]))
+
+
+def test_a_queue_shows_as_age_and_the_newest_frame_does_not() -> None:
+    period_s, work_s = 1 / 30, 0.25
+    sent_s = np.arange(300) * period_s
+    newest, queued, free_s = [], [], 0.0
+    while free_s < sent_s[-1]:
+        index = int(np.searchsorted(sent_s, free_s, "right")) - 1
+        free_s = max(free_s, sent_s[index]) + work_s
+        newest.append((sent_s[index], free_s))
+        queued.append((sent_s[len(queued)], free_s))
+    assert age_excess_s(*zip(*newest, strict=True)) <= period_s + 1e-9
+    assert age_excess_s(*zip(*queued, strict=True)) > 5
