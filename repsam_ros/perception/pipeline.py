@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import logging
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from repsam_ros.backends import (
     Encoded,
     open_backend,
 )
+from repsam_ros.backends._handover import HandoverBackend
+from repsam_ros.errors import BackendError
 from repsam_ros.perception.canvas import Canvas, depth_at, fit, to_frame
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
@@ -35,6 +38,8 @@ from repsam_ros.perception.masks import (
 from repsam_ros.perception.prompts import find_prompts
 from repsam_ros.perception.region import RegionSettings
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -172,6 +177,16 @@ class Pipeline:
             frame = without_ignored(frame, guidance.ignored, cloud_settings.edge_px)
         return Scene(instances, build_cloud(frame, instances, cloud_settings))
 
+    @property
+    def swap_state(self) -> str:
+        """How far the backend is that will take over; empty where none is waited for."""
+        if not isinstance(self.backend, HandoverBackend):
+            return ""
+        if self.backend.failure is not None:
+            return f"failed: {self.backend.failure}"
+        progress = self.backend.progress
+        return "" if progress is None else f"building {progress[1]}, {100 * progress[0]:.0f} %"
+
     def warm_up(self) -> None:
         """Runs once on an empty frame, so that the first real one is not slow."""
         height, width = self.backend.canvas_px
@@ -228,13 +243,32 @@ def open_pipeline(
     precision: str = "fp32",
     threads: int = 0,
     compiled: bool = False,
+    swap: bool = False,
 ) -> Pipeline:
     """Loads a model on a backend and warms it up.
+
+    Args:
+        swap: Where the backend has to be built first, which takes minutes, serve with another one
+            until it is ready.
 
     Raises:
         BackendError, CheckpointError, ConfigError: See :func:`repsam_ros.backends.open_backend`.
     """
     config = BackendConfig(backend, model, device, precision, threads, compiled)
-    pipeline = Pipeline(open_backend(config), settings or PipelineSettings())
+    opened = _serving_at_once(config) if swap else open_backend(config)
+    pipeline = Pipeline(opened, settings or PipelineSettings())
     pipeline.warm_up()
     return pipeline
+
+
+def _serving_at_once(config: BackendConfig) -> Backend:
+    if config.name != "tensorrt":
+        return open_backend(config)
+    from repsam_ros.backends.tensorrt import serve_while_building
+
+    first = replace(config, name="onnxruntime", precision="fp32")
+    try:
+        return serve_while_building(config, first)
+    except BackendError as error:
+        _log.warning("until TensorRT is ready, the CPU serves: %s", error)
+        return serve_while_building(config, replace(first, device="cpu"))

@@ -3,38 +3,29 @@
 from __future__ import annotations
 
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
-from rclpy.task import Future
-from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool, Trigger
 
 from repsam_ros.errors import RepsamError
+from repsam_ros.messages import stamp_to_ns
 from repsam_ros.perception.frame import make_frame
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
+from repsam_ros.perception.hints import HintStore
+from repsam_ros.perception.pacing import FramePacer
 from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
+from repsam_ros.ros.camera_inputs import subscribe_camera
+from repsam_ros.ros.hint_inputs import subscribe_hints
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.parameters import build_settings
 from repsam_ros.ros.perception_output import PerceptionOutput
-from repsam_ros.ros.perception_parameters import PARAMETERS
-from repsam_ros.ros.qos import input_qos
+from repsam_ros.ros.perception_parameters import PARAMETERS, SceneSettings
 from repsam_ros.ros.running import run_node
-
-_SEGMENT_TIMEOUT_S = 10.0
-
-
-@dataclass(frozen=True)
-class _Request:
-    """A call of ~/segment that waits for a frame."""
-
-    asked_s: float
-    answer: Future
+from repsam_ros.ros.segment_requests import SegmentRequests
 
 
 class PerceptionNode(ManagedNode):
@@ -44,8 +35,9 @@ class PerceptionNode(ManagedNode):
         self._pipeline: Pipeline | None = None
         self._output: PerceptionOutput | None = None
         self._inbox: FrameInbox | None = None
-        self._requests: list[_Request] = []
-        self._requests_lock = threading.Lock()
+        self._hints = HintStore()
+        self._pacer = FramePacer()
+        self._requests = SegmentRequests(self.finish)
         super().__init__("perception", PARAMETERS, **options)
         self.create_service(SetBool, "~/enable", self._on_enable)
         self.create_service(Trigger, "~/reset", self._on_reset)
@@ -62,8 +54,9 @@ class PerceptionNode(ManagedNode):
             settings=build_settings(PipelineSettings, values),
             precision=values["precision"],
             threads=values["threads"],
+            swap=values["backend_swap"],
         )
-        self._output = PerceptionOutput(self, values["qos.output_depth"], values["target_frame"])
+        self._output = PerceptionOutput(self, build_settings(SceneSettings, values))
         info = self._pipeline.info
         self.get_logger().info(
             f"model {info.model} ({info.model_sha256[:12]}) on {info.name} {info.version},"
@@ -71,24 +64,12 @@ class PerceptionNode(ManagedNode):
         )
 
     def subscribe(self) -> None:
-        slop_ns = round(self.value("slop_s") * 1e9)
-        self._inbox = inbox = FrameInbox(self._on_frame, slop_ns, self.value("sync_queue"))
-        qos = input_qos(self.value("qos.reliability"), self.value("qos.depth"))
-        # Served in this order when several wait: the info is there before its images.
-        self.add_input("camera_info", CameraInfo, "color/camera_info", qos, inbox.add_info)
-        self.add_input(
-            "depth",
-            Image,
-            "aligned_depth_to_color/image_raw",
-            qos,
-            lambda msg: inbox.add_image("depth", msg),
-        )
-        self.add_input(
-            "color", Image, "color/image_raw", qos, lambda msg: inbox.add_image("color", msg)
-        )
+        self._pacer = FramePacer()
+        self._hints = subscribe_hints(self)
+        self._inbox = subscribe_camera(self, self._on_frame)
 
     def unsubscribed(self) -> None:
-        self._answer(time.monotonic(), False, "the node was deactivated")
+        self._requests.answer(time.monotonic(), False, "the node was deactivated")
 
     def cleanup(self) -> None:
         if self._output is not None:
@@ -99,34 +80,49 @@ class PerceptionNode(ManagedNode):
 
     def process(self, job: CompleteFrame) -> None:
         assert self._pipeline is not None and self._output is not None
+        started_s = time.monotonic()
         try:
             frame = make_frame(
                 job.color_msg,
                 job.depth_msg,
                 job.info_msg,
                 depth_scale_m=self.value("depth_scale_m") or None,
+                depth_info_msg=job.depth_info_msg,
             )
-            scene = self._pipeline.perceive(frame)
+            guidance = self._hints.guidance(frame)
+            made_s = time.monotonic()
+            scene = self._pipeline.perceive(frame, guidance)
+            perceived_s = time.monotonic()
             self._output.publish(frame, scene)
         except RepsamError as error:
-            self._answer(job.arrival_s, False, str(error))
+            self._requests.answer(job.arrival_s, False, str(error))
             raise
-        self.statistics.add_latency(time.monotonic() - job.arrival_s)
+        done_s = time.monotonic()
+        self.statistics.add_duration("latency", done_s - job.arrival_s)
+        self.statistics.add_duration("compute", perceived_s - made_s)
+        self.statistics.add_duration("conversion", made_s - started_s + done_s - perceived_s)
         self.statistics.note("published")
         text = f"{len(scene.instances)} instances at {frame.stamp_ns / 1e9:.3f} s"
-        self._answer(job.arrival_s, True, text)
+        self._requests.answer(job.arrival_s, True, text)
 
     def apply_values(self, values: dict[str, Any]) -> None:
         settings = build_settings(PipelineSettings, values)
+        scene_settings = build_settings(SceneSettings, values)
         if self._pipeline is not None:
             self._pipeline.settings = settings
+        if self._output is not None:
+            self._output.settings = scene_settings
 
     def state_values(self) -> dict[str, Any]:
         values: dict[str, Any] = {}
         if self._inbox is not None:
             pairs, colors = self._inbox.pairs, self.statistics.count("color")
+            values["waiting"] = self._inbox.waiting
             values |= {"pairs": pairs, "sync_yield": pairs / colors if colors else float("nan")}
+        values |= self._hints.description()
+        values |= {f"rejected.{cause}": n for cause, n in sorted(self._hints.rejected().items())}
         if self._pipeline is not None:
+            values["backend_swap"] = self._pipeline.swap_state
             info = self._pipeline.info
             values |= {"backend": info.name, "backend_version": info.version}
             values |= {"device": info.device, "precision": info.precision}
@@ -138,10 +134,17 @@ class PerceptionNode(ManagedNode):
         return super().dropped() + (inbox.dropped() if inbox is not None else Counter())
 
     def _on_frame(self, frame: CompleteFrame) -> None:
-        if self.is_enabled or self._requests:
+        cause = None
+        if not self._requests:
+            stamp_ns = stamp_to_ns(frame.color_msg.header.stamp)
+            step, rate_hz = self.value("frame_step"), self.value("max_rate_hz")
+            cause = "disabled"
+            if self.is_enabled:
+                cause = self._pacer.refusal(stamp_ns, step, rate_hz)
+        if cause is None:
             self.submit(frame)
         else:
-            self.statistics.drop("disabled")
+            self.statistics.drop(cause)
 
     def _on_enable(self, request: Any, response: Any) -> Any:
         self.is_enabled = request.data
@@ -152,38 +155,21 @@ class PerceptionNode(ManagedNode):
     def _on_reset(self, request: Any, response: Any) -> Any:
         if self._inbox is not None:
             self._inbox.reset()
+        if self._output is not None:
+            self._output.reset()
+        self._hints.clear()
+        self._pacer = FramePacer()
         self.statistics.reset()
-        response.success, response.message = True, "counters and waiting images are cleared"
+        response.success = True
+        response.message = "counters, waiting images, prompt, ignore mask and ids are cleared"
         return response
 
     async def _on_segment(self, request: Any, response: Any) -> Any:
         if not self.is_active:
             response.success, response.message = False, "the node is not active"
             return response
-        waiting = _Request(time.monotonic(), Future())
-        with self._requests_lock:
-            self._requests.append(waiting)
-        text = f"no frame arrived within {_SEGMENT_TIMEOUT_S:g} s: see /diagnostics"
-        timer = threading.Timer(_SEGMENT_TIMEOUT_S, self._expire, (waiting, text))
-        timer.start()
-        response.success, response.message = await waiting.answer
-        timer.cancel()
+        response.success, response.message = await self._requests.wait()
         return response
-
-    def _expire(self, request: _Request, text: str) -> None:
-        with self._requests_lock:
-            if request not in self._requests:
-                return
-            self._requests.remove(request)
-        self.finish(request.answer, (False, text))
-
-    def _answer(self, arrival_s: float, success: bool, text: str) -> None:
-        """Answers the requests made before a frame arrived: older frames would be stale."""
-        with self._requests_lock:
-            due = [item for item in self._requests if item.asked_s <= arrival_s]
-            self._requests = [item for item in self._requests if item.asked_s > arrival_s]
-        for item in due:
-            self.finish(item.answer, (success, text))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

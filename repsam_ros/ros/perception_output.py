@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from geometry_msgs.msg import PoseStamped
@@ -10,6 +11,9 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.messages import color_image, label_image
+from repsam_ros.perception.placement import levelled, moved
+from repsam_ros.perception.tracking import InstanceTracker, renumbered
+from repsam_ros.perception.workspace import cropped
 from repsam_ros.ros.conversions import (
     cloud_message,
     image_message,
@@ -20,12 +24,13 @@ from repsam_ros.ros.conversions import (
 from repsam_ros.ros.detections import detections_message, detections_type
 from repsam_ros.ros.markers import instance_markers
 from repsam_ros.ros.qos import output_qos
-from repsam_ros.ros.target_frame import TargetFrame
-from repsam_ros.structures import RgbdFrame
+from repsam_ros.ros.transforms import Transforms
+from repsam_ros.structures import RgbdFrame, SceneCloud
 
 if TYPE_CHECKING:
     from repsam_ros.perception.pipeline import Scene
     from repsam_ros.ros.managed_node import ManagedNode
+    from repsam_ros.ros.perception_parameters import SceneSettings
 
 _TYPES = {
     "labels": Image,
@@ -40,16 +45,19 @@ _TYPES = {
 class PerceptionOutput:
     """Converts scenes and publishes them, all with the stamp of the colour image.
 
-    Args:
-        target_frame: Frame of everything but images; empty = the camera's optical frame.
-
     Raises:
-        ConfigError: A target frame is asked for and tf2_ros is missing.
+        ConfigError: A frame is asked for and tf2_ros is missing.
     """
 
-    def __init__(self, node: ManagedNode, depth: int, target_frame: str) -> None:
+    def __init__(self, node: ManagedNode, settings: SceneSettings) -> None:
         self._node = node
-        self._target = TargetFrame(node, target_frame) if target_frame else None
+        self._target_frame: str = node.value("target_frame")
+        self._gravity_frame: str = node.value("gravity_frame")
+        names = [name for name in ("target_frame", "gravity_frame") if node.value(name)]
+        self._transforms = Transforms(node, " and ".join(names)) if names else None
+        self.settings = settings
+        self._tracker = InstanceTracker(settings.tracking)
+        depth = node.value("qos.output_depth")
         for name, message_type in _TYPES.items():
             node.add_output(message_type, name, output_qos(depth))
         detections = detections_type()
@@ -57,13 +65,22 @@ class PerceptionOutput:
         if detections is not None:
             node.add_output(detections, "detections", output_qos(depth))
 
+    def reset(self) -> None:
+        """Forgets which objects there were."""
+        self._tracker = InstanceTracker(self.settings.tracking)
+
     def publish(self, frame: RgbdFrame, scene: Scene) -> None:
         """Publishes one scene.
 
         Raises:
             FrameError: ``missing_transform`` to the target frame; nothing was published.
         """
-        cloud = scene.cloud if self._target is None else self._target.move(scene.cloud)
+        cloud = self._placed(scene.cloud)
+        if self.settings.tracking.enabled:
+            self._tracker.settings = self.settings.tracking
+            ids = self._tracker.update(scene.instances.labels)
+            scene = renumbered(replace(scene, cloud=cloud), ids)
+            cloud = scene.cloud
         header = make_header(frame.stamp_ns, frame.frame_id)
         # Plane and pose first: whoever gets the cloud then has what belongs to it.
         self._node.publish("support_plane", plane_marker(cloud))
@@ -82,5 +99,22 @@ class PerceptionOutput:
     def close(self) -> None:
         """Takes the topics down."""
         self._node.remove_outputs()
-        if self._target is not None:
-            self._target.close()
+        if self._transforms is not None:
+            self._transforms.close()
+
+    def _placed(self, cloud: SceneCloud) -> SceneCloud:
+        """The cloud in the target frame, its plane level, without what lies beyond the workspace.
+
+        Raises:
+            FrameError: ``missing_transform``.
+        """
+        if self._transforms is not None:
+            if self._target_frame:
+                pose = self._transforms.lookup(self._target_frame, cloud.frame_id, cloud.stamp_ns)
+                cloud = moved(cloud, self._target_frame, *pose)
+            if self._gravity_frame:
+                rotation, _ = self._transforms.lookup(
+                    cloud.frame_id, self._gravity_frame, cloud.stamp_ns
+                )
+                cloud = levelled(cloud, rotation[:, 2])
+        return cropped(cloud, self.settings.workspace)

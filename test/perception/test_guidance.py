@@ -188,8 +188,16 @@ def test_prompts_and_masks_hold_in_pixels_of_the_whole_picture(
 def test_a_region_beyond_the_picture_is_refused_by_name(
     pipeline: Pipeline, frame: RgbdFrame
 ) -> None:
-    with pytest.raises(FrameError) as error:
-        with_region(pipeline, x=100, y=0, width=61, height=20).segment(frame)
-    assert error.value.cause == "region_outside"
-    with pytest.raises(ConfigError, match="both"):
-        RegionSettings(width=5)
+    for values in ({"x": 100, "width": 61}, {"y": 120}, {"height": 121}):
+        with pytest.raises(FrameError) as error:
+            with_region(pipeline, **values).segment(frame)
+        assert error.value.cause == "region_outside"
+    with pytest.raises(ConfigError, match="negative"):
+        RegionSettings(width=-5)
+
+
+def test_a_region_without_width_or_height_goes_to_the_edge(
+    pipeline: Pipeline, frame: RgbdFrame
+) -> None:
+    labels = with_region(pipeline, y=70).segment(frame).labels
+    assert labels.max() == 1 and iou(labels == 1, box(2)) > 0.8

@@ -1,4 +1,4 @@
-"""Crop and level of a cloud in the robot's frame."""
+"""Crop of a cloud in the robot's frame."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.perception.gravity import levelled
 from repsam_ros.perception.workspace import WorkspaceSettings, cropped
-from repsam_ros.structures import Plane, SceneCloud
+from repsam_ros.structures import SceneCloud
 
 
-def make_cloud(points_m: list, ids: list[int], plane: Plane | None = None) -> SceneCloud:
+def make_cloud(points_m: list, ids: list[int]) -> SceneCloud:
     count = len(ids)
     return SceneCloud(
         points_m=np.array(points_m, np.float32).reshape(count, 3),
@@ -23,7 +22,6 @@ def make_cloud(points_m: list, ids: list[int], plane: Plane | None = None) -> Sc
         flags=np.where(ids, 4, 0).astype(np.uint8),
         stamp_ns=1,
         frame_id="base",
-        support_plane=plane,
     )
 
 
@@ -64,29 +62,3 @@ def test_what_is_left_lies_inside_or_belongs_to_an_object_that_does(rows: list) 
 def test_a_box_inside_out_is_refused() -> None:
     with pytest.raises(ConfigError, match="must lie below"):
         WorkspaceSettings(True, (0, 0, 1), (1, 1, 0.5))
-
-
-UP = np.array([0.0, 0.0, 1.0])
-
-
-def test_the_plane_becomes_level_under_the_middle_of_the_objects() -> None:
-    slope = np.array([0.1, 0, 1]) / np.hypot(0.1, 1)
-    fitted = Plane(slope, 0.0)
-    cloud = make_cloud([[0.5, 0, 0.2], [0.7, 0, 0.2]], [1, 1], fitted)
-    plane = levelled(cloud, UP).support_plane
-    assert plane is not None
-    np.testing.assert_allclose(plane.normal, UP)
-    middle_m = np.array([0.6, 0, 0.2])
-    foot_m = middle_m - fitted.height_m(middle_m) * slope
-    assert plane.height_m(foot_m) == pytest.approx(0, abs=1e-9)
-
-
-def test_without_a_plane_the_objects_stand_on_their_lowest_points() -> None:
-    heights = np.linspace(0.3, 0.4, 101)
-    cloud = make_cloud([[0, 0, z] for z in heights], [1] * 101)
-    plane = levelled(cloud, UP).support_plane
-    assert plane is not None and plane.offset_m == pytest.approx(-0.301)
-    nothing = make_cloud([[0, 0, 1]], [0])
-    assert levelled(nothing, UP).support_plane is None
-    empty = make_cloud([], [], Plane(UP, 0.0))
-    assert levelled(empty, UP) is empty

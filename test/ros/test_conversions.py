@@ -24,7 +24,6 @@ from repsam_ros.ros.conversions import (
     view_pose_message,
     viewpoint_from_pose,
 )
-from repsam_ros.ros.target_frame import moved
 from repsam_ros.structures import Grasp, Plane, SceneCloud
 
 STAMP_NS = 1_700_000_000_123_456_789
@@ -131,24 +130,3 @@ def test_plane_lies_under_the_objects_and_missing_one_is_deleted() -> None:
 def test_viewpoint_survives_the_pose() -> None:
     cloud = make_cloud()
     np.testing.assert_array_equal(viewpoint_from_pose(view_pose_message(cloud)), cloud.viewpoint_m)
-
-
-@given(st.integers(0, 1000), st.tuples(unit_range, unit_range, unit_range))
-def test_moving_a_cloud_keeps_heights_and_view_distances(
-    seed: int, shift: tuple[float, float, float]
-) -> None:
-    cloud = make_cloud(Plane(np.array([0.6, 0.0, -0.8]), 0.4))
-    rotation = Rotation.random(random_state=seed).as_matrix()
-    base = moved(cloud, "base", rotation, np.array(shift))
-    assert base.frame_id == "base" and base.stamp_ns == cloud.stamp_ns
-    assert cloud.support_plane is not None and base.support_plane is not None
-    np.testing.assert_allclose(
-        base.support_plane.height_m(base.points_m),
-        cloud.support_plane.height_m(cloud.points_m),
-        atol=1e-5,
-    )
-    np.testing.assert_allclose(
-        np.linalg.norm(base.points_m - base.viewpoint_m, axis=1),
-        np.linalg.norm(cloud.points_m - cloud.viewpoint_m, axis=1),
-        atol=1e-5,
-    )

@@ -1,4 +1,4 @@
-"""The support plane where it is known which way is down."""
+"""A cloud in another frame, and with a level plane where it is known which way is down."""
 
 from __future__ import annotations
 
@@ -11,6 +11,27 @@ from repsam_ros.structures import Plane, SceneCloud
 
 # Of an object's points, the share that may lie below it: noise.
 _LOWEST_PERCENTILE = 1.0
+
+
+def moved(
+    cloud: SceneCloud,
+    frame_id: str,
+    rotation: NDArray[np.float64],
+    translation_m: NDArray[np.float64],
+) -> SceneCloud:
+    """The cloud in ``frame_id``, where ``p' = rotation p + translation_m``."""
+    plane = cloud.support_plane
+    if plane is not None:
+        normal = rotation @ plane.normal
+        plane = Plane(normal, plane.offset_m - float(normal @ translation_m))
+    points_m = cloud.points_m.astype(np.float64) @ rotation.T + translation_m
+    return replace(
+        cloud,
+        points_m=points_m.astype(np.float32),
+        frame_id=frame_id,
+        support_plane=plane,
+        viewpoint_m=rotation @ cloud.viewpoint_m + translation_m,
+    )
 
 
 def levelled(cloud: SceneCloud, up: NDArray[np.float64]) -> SceneCloud:
