@@ -21,6 +21,7 @@ with warnings.catch_warnings():
     import rosidl_generator_py  # noqa: F401
 
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -136,6 +137,11 @@ class Rig:
         for stream, data in messages.items():
             self._publishers[stream].publish(data)
 
+    def await_arrival(self) -> None:
+        """Waits until the node's middleware has all that was sent."""
+        for publisher in self._publishers.values():
+            assert publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S))
+
     def publish(self, messages: dict[str, Any]) -> None:
         """Sends messages of the type store."""
         self.publish_bytes(self.wire_format(messages))
@@ -148,7 +154,7 @@ class Rig:
 
     def await_labels(self, stamp_ns: int) -> Any:
         """The label map message with this stamp."""
-        self.wait_until(lambda: stamp_ns in self.labels, f"labels of {stamp_ns}")
+        self.await_values(lambda _: stamp_ns in self.labels, f"labels of {stamp_ns}")
         return self.labels[stamp_ns]
 
     def values(self) -> dict[str, str]:

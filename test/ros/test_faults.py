@@ -155,12 +155,13 @@ def to_wire(ros: Any, msg: Any) -> bytes:
 
 
 def send(rig: Any, frames: list[Messages]) -> None:
-    """All infos go first, so that none comes long after its images."""
+    """The infos of all frames arrive first, so that which pair waits for which is no luck."""
     for streams in (("info",), ("depth", "color")):
         for messages in frames:
             for stream in streams:
                 if stream in messages:
                     rig.publish_bytes({stream: to_wire(rig.ros, messages[stream])})
+        rig.await_arrival()
 
 
 def counted(values: dict[str, str]) -> Counter[str]:
