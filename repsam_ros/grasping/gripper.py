@@ -40,6 +40,8 @@ class Gripper:
         palm_width_m: Palm size along y.
         palm_length_m: Palm size along z.
         tip_m: How far the finger tips reach beyond the tool centre point, along z.
+        base_m: From the tool centre point back to the origin of the hand's own link, along z;
+            used for messages and other conventions only.
     """
 
     opening_m: float = 0.08
@@ -50,6 +52,7 @@ class Gripper:
     palm_width_m: float = 0.2
     palm_length_m: float = 0.07
     tip_m: float = 0.01
+    base_m: float = 0.1034
 
     def __post_init__(self) -> None:
         sizes = (
