@@ -102,7 +102,7 @@ def run_nodes_on(
             results.grasps.__setitem__,
         )
         session.bring_up(*names)
-        _await_recorder(session, planner)
+        await_recorder(session, planner)
         player = processes.start("bag player", _player_command(bag, topics, rate_factor))
         _await_end(session, player, bag, recorder, topics, planner)
         results.perception = session.diagnostics(PERCEPTION)
@@ -143,7 +143,12 @@ def started_nodes(
             "repsam_ros.ros.perception_node",
             namespace=NAMESPACE,
             params_file=share_dir() / "config" / "perception.yaml",
-            parameters={**reliable, "qos.output_depth": str(_QUEUE), **(parameters or {})},
+            parameters={
+                **reliable,
+                "qos.output_depth": str(_QUEUE),
+                "backend_swap": "false",  # one backend for all frames
+                **(parameters or {}),
+            },
             remappings=inputs,
         )
         processes.start("perception node", command)
@@ -167,7 +172,7 @@ def _player_command(bag: Path, topics: BagTopics, rate_factor: float) -> list[st
     return command
 
 
-def _await_recorder(session: Session, planner: bool) -> None:
+def await_recorder(session: Session, planner: bool) -> None:
     """Waits until the nodes know the recorder (and each other): earlier results would be lost."""
     links = [(PERCEPTION, "points", 2 if planner else 1), (PERCEPTION, "labels", 1)]
     links += [(PERCEPTION, name, 1) for name in ("support_plane", "view_pose") if planner]
