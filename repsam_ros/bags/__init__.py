@@ -9,6 +9,7 @@ from repsam_ros.bags.reading import (
     TopicInfo,
     bag_info,
     read_bag,
+    read_label_maps,
 )
 from repsam_ros.bags.topics import BagTopics
 from repsam_ros.bags.writing import STORAGES, write_bag
@@ -25,5 +26,6 @@ __all__ = [
     "bag_info",
     "check_bag",
     "read_bag",
+    "read_label_maps",
     "write_bag",
 ]

@@ -14,13 +14,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
-from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream
+from repsam_ros.bags.topics import CUSTOM_KEY, IMAGE_TYPE, STREAM_TYPES, BagTopics, Stream
 from repsam_ros.errors import DatasetError, FrameError
-from repsam_ros.messages import stamp_to_ns
+from repsam_ros.messages import labels_from_image, stamp_to_ns
 from repsam_ros.messages.wire import decode
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.perception.sync import DEFAULT_SLOP_NS
@@ -163,6 +165,25 @@ def read_bag(path: Path, topics: BagTopics | None = None) -> Iterator[BagMessage
                 )
 
 
+def read_label_maps(path: Path, topic: str) -> Iterator[tuple[int, NDArray[np.uint16]]]:
+    """Stamps and (H, W) label maps of an image topic, in recorded order.
+
+    Raises:
+        DatasetError: The bag cannot be read, or the topic is missing or holds no label maps.
+    """
+    with _opened(path) as reader:
+        info = _info(path, reader)
+        _check_topic(info, "label", topic, IMAGE_TYPE)
+        connections = [item for item in reader.connections if item.topic == topic]
+        for index, (connection, _, raw) in enumerate(_raw_messages(path, reader, connections)):
+            _check_sum(info, topic, index, raw)
+            try:
+                message = decode(raw, connection.msgtype)
+                yield stamp_to_ns(message.header.stamp), labels_from_image(message)
+            except FrameError as error:
+                raise DatasetError(f"{path}: {topic}: {error}") from error
+
+
 class BagFrames:
     """The frames of a bag, put together from the recorded order as the live node does it.
 
@@ -262,18 +283,19 @@ def _storage(path: Path) -> str:
 
 
 def _check_topics(info: BagInfo, topics: BagTopics) -> None:
-    there = {topic.name: topic for topic in info.topics}
-    listing = ", ".join(f"{topic.name} ({topic.msgtype})" for topic in info.topics)
     for stream, name in topics.by_stream().items():
-        if name not in there:
-            raise DatasetError(f"{info.path}: no {stream} topic {name}; the bag has: {listing}")
-        topic = there[name]
-        if topic.msgtype != STREAM_TYPES[stream]:
-            raise DatasetError(
-                f"{info.path}: {name} holds {topic.msgtype}, expected {STREAM_TYPES[stream]}"
-            )
-        if topic.count == 0:
-            raise DatasetError(f"{info.path}: {stream} topic {name} holds no messages")
+        _check_topic(info, stream, name, STREAM_TYPES[stream])
+
+
+def _check_topic(info: BagInfo, what: str, name: str, msgtype: str) -> None:
+    topic = next((item for item in info.topics if item.name == name), None)
+    if topic is None:
+        listing = ", ".join(f"{item.name} ({item.msgtype})" for item in info.topics)
+        raise DatasetError(f"{info.path}: no {what} topic {name}; the bag has: {listing}")
+    if topic.msgtype != msgtype:
+        raise DatasetError(f"{info.path}: {name} holds {topic.msgtype}, expected {msgtype}")
+    if topic.count == 0:
+        raise DatasetError(f"{info.path}: {what} topic {name} holds no messages")
 
 
 def _check_sum(info: BagInfo, topic: str, index: int, raw: bytes) -> None:

@@ -8,14 +8,14 @@ import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from repsam_ros.bags.topics import CUSTOM_KEY, STREAM_TYPES, BagTopics, Stream
+from repsam_ros.bags.topics import CUSTOM_KEY, IMAGE_TYPE, STREAM_TYPES, BagTopics
 from repsam_ros.errors import ConfigError, DatasetError
-from repsam_ros.messages import color_image, depth_image, ns_to_stamp
+from repsam_ros.messages import color_image, depth_image, label_image, ns_to_stamp
 from repsam_ros.messages.wire import typestore
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
@@ -26,7 +26,10 @@ _NS_PER_S = 1_000_000_000
 
 
 class NamedFrame(Protocol):
-    """A frame with the name under which its labels are known."""
+    """A frame with the name under which its labels are known.
+
+    Where label maps are written it has ``labels``, (H, W) uint16.
+    """
 
     @property
     def name(self) -> str: ...
@@ -42,9 +45,12 @@ def write_bag(
     storage: str = "sqlite3",
     *,
     topics: BagTopics | None = None,
+    labels_topic: str = "",
     overwrite: bool = False,
 ) -> int:
     """Writes one message triple for each sample; returns how many samples there were.
+
+    With ``labels_topic`` the true label maps are written as well, as 16UC1.
 
     Frame ``i`` is stamped ``START_NS + i * period``. The bag appears when it is complete.
 
@@ -61,7 +67,9 @@ def write_bag(
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
         # The storage file takes the folder's name, so it is that of the bag from the start.
         temporary = Path(folder) / path.name
-        count = _write(temporary, samples, rate_hz, STORAGES[storage], topics or BagTopics())
+        count = _write(
+            temporary, samples, rate_hz, STORAGES[storage], topics or BagTopics(), labels_topic
+        )
         if count == 0:
             raise DatasetError(f"{path}: no samples to write")
         if path.exists():
@@ -86,28 +94,38 @@ def _write(
     rate_hz: float,
     plugin: StoragePlugin,
     topics: BagTopics,
+    labels_topic: str,
 ) -> int:
     period_ns = round(_NS_PER_S / rate_hz)
     names: dict[str, str] = {}
-    checksums: dict[str, list[int]] = {topic: [] for topic in topics.by_stream().values()}
+    written: dict[str, str] = {str(stream): name for stream, name in topics.by_stream().items()}
+    types: dict[str, str] = {str(stream): kind for stream, kind in STREAM_TYPES.items()}
+    if labels_topic:
+        written["labels"], types["labels"] = labels_topic, IMAGE_TYPE
+    checksums: dict[str, list[int]] = {topic: [] for topic in written.values()}
     # Version 9 writes the quality of service as a list, which Humble's player cannot read.
     with Writer(path, version=8, storage_plugin=plugin) as writer:
         connections = {
-            stream: writer.add_connection(topic, STREAM_TYPES[stream], typestore=typestore())
-            for stream, topic in topics.by_stream().items()
+            stream: writer.add_connection(topic, types[stream], typestore=typestore())
+            for stream, topic in written.items()
         }
         for index, sample in enumerate(samples):
             stamp_ns = START_NS + index * period_ns
             names[str(stamp_ns)] = sample.name
-            for stream, message in _messages(sample.frame, stamp_ns).items():
-                raw = typestore().serialize_cdr(message, STREAM_TYPES[stream])
+            messages = _messages(sample.frame, stamp_ns)
+            if labels_topic:
+                image = typestore().types[IMAGE_TYPE]
+                fields = label_image(cast(Any, sample).labels)
+                messages["labels"] = image(header=messages["color"].header, **fields)
+            for stream, message in messages.items():
+                raw = typestore().serialize_cdr(message, types[stream])
                 checksums[connections[stream].topic].append(zlib.crc32(raw))
                 writer.write(connections[stream], stamp_ns, raw)
         writer.set_custom_data(CUSTOM_KEY, json.dumps({"frames": names, "crc32": checksums}))
     return len(names)
 
 
-def _messages(frame: RgbdFrame, stamp_ns: int) -> dict[Stream, Any]:
+def _messages(frame: RgbdFrame, stamp_ns: int) -> dict[str, Any]:
     """In the order of writing: intrinsics first, so that they are known to the first pair."""
     types = typestore().types
     stamp = types["builtin_interfaces/msg/Time"](*ns_to_stamp(stamp_ns))

@@ -30,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     make.add_argument(
         "--storage", choices=("sqlite3", "mcap"), default="sqlite3", help="default %(default)s"
     )
+    make.add_argument(
+        "--labels-topic", default="", metavar="TOPIC", help="write the true label maps as well"
+    )
     make.add_argument("--overwrite", action="store_true", help="replace a bag at --out")
 
     play = add_action("play", "publish a bag over ROS, reliable, at its own rate")
@@ -68,6 +71,7 @@ def _make(args: argparse.Namespace) -> int:
         track(dataset, len(dataset), "bag"),
         args.rate,
         args.storage,
+        labels_topic=args.labels_topic,
         overwrite=args.overwrite,
     )
     print(f"{args.out}: {count} frames at {args.rate:g} Hz")

@@ -28,6 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rate-factor", type=float, metavar="X", help="with --ros: times as fast as recorded"
     )
+    parser.add_argument(
+        "--labels", metavar="DIR", help="score against NAME.png (or STAMP_NS.png) in this folder"
+    )
+    parser.add_argument(
+        "--labels-topic", metavar="TOPIC", help="score against 16UC1 label maps in the bag"
+    )
     add_topic_arguments(parser)
     add_depth_scale_argument(parser)
     add_pipeline_arguments(parser)
@@ -38,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     summary = _through_nodes(args) if args.ros else _offline(args)
     print(text_table(summary))
-    print(f"\nwritten: {args.out / 'summary.json'}, {args.out / 'labels'}")
+    print(f"\nwritten: {args.out / 'summary.json'}, report.html, labels/, overlays/")
     return 0
 
 
@@ -55,6 +61,7 @@ def _offline(args: argparse.Namespace) -> dict[str, Any]:
         raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
     content = given_values(args, ("bag", "model", "backend", "device", "depth_scale_m"))
     content["topics"] = given_topics(args)
+    content["truth"] = _given_truth(args)
     config = build_config(ReplayConfig, apply_overrides(content, args.overrides), "repsam replay")
     bag_info(Path(config.bag))  # a wrong path should not wait for the model
     pipeline = config.open()
@@ -65,6 +72,7 @@ def _offline(args: argparse.Namespace) -> dict[str, Any]:
 
 def _through_nodes(args: argparse.Namespace) -> dict[str, Any]:
     from repsam_ros.bags import BagTopics, bag_info
+    from repsam_ros.evaluation.replay_truth import Truth
 
     for name, value in (("--depth-scale-m", args.depth_scale_m), ("--set", args.overrides)):
         if value:
@@ -74,5 +82,10 @@ def _through_nodes(args: argparse.Namespace) -> dict[str, Any]:
     from repsam_ros.ros.live_replay import replay_through_nodes
 
     chosen = given_values(args, ("model", "backend", "device", "rate_factor"))
-    topics = BagTopics(**given_topics(args))
-    return replay_through_nodes(args.bag, args.out, topics=topics, **chosen)
+    topics, truth = BagTopics(**given_topics(args)), Truth(**_given_truth(args))
+    return replay_through_nodes(args.bag, args.out, topics=topics, truth=truth, **chosen)
+
+
+def _given_truth(args: argparse.Namespace) -> dict[str, str]:
+    given = {"labels_dir": args.labels, "labels_topic": args.labels_topic}
+    return {name: value for name, value in given.items() if value}

@@ -17,6 +17,7 @@ from repsam_ros.bags import BagFrames, BagTopics, bag_info
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay_report import write_replay_report
+from repsam_ros.evaluation.replay_truth import Truth, add_scores
 from repsam_ros.images import encode_jpeg, write_png
 from repsam_ros.paths import atomic_path
 from repsam_ros.perception.frame import make_frame
@@ -41,11 +42,13 @@ class ReplaySettings:
     Attributes:
         slop_s: Largest distance of the stamps of one pair.
         depth_scale_m: Length of one depth unit, None = what the encoding says (REP-118).
+        truth: What the label maps are scored against.
     """
 
     topics: BagTopics = dataclasses.field(default_factory=BagTopics)
     slop_s: float = 0.03
     depth_scale_m: float | None = None
+    truth: Truth = dataclasses.field(default_factory=Truth)
 
     def __post_init__(self) -> None:
         if not 0 <= self.slop_s <= 1:
@@ -68,6 +71,7 @@ def replay_bag(
         DatasetError: The bag cannot be read.
     """
     settings = settings or ReplaySettings()
+    settings.truth.check(bag)
     remove_old_results(out)
     frames = BagFrames(bag, settings.topics, round(settings.slop_s * 1e9))
     outcome = _Outcome()
@@ -90,9 +94,16 @@ def replay_bag(
             {"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": len(instances)}
         )
     summary = _summary(bag, frames.inbox, outcome, pipeline.info)
-    write_replay_report(out / "report.html", summary)
-    write_summary(out / "summary.json", summary)
+    finish_replay(bag, out, summary, settings.truth)
     return summary
+
+
+def finish_replay(bag: Path, out: Path, summary: dict[str, Any], truth: Truth) -> None:
+    """Adds scores where a truth is given; writes the report and, last, the summary."""
+    if truth.is_given:
+        add_scores(bag, out, summary, truth)
+    write_replay_report(out, summary)
+    write_summary(out / "summary.json", summary)
 
 
 @dataclasses.dataclass
@@ -114,6 +125,7 @@ def _summary(bag: Path, inbox: FrameInbox, outcome: _Outcome, info: BackendInfo)
         "published": len(outcome.frames),
         "dropped": dict(sorted(dropped.items())),
         "latency_ms": latency_ms(outcome.latencies_s),
+        "latencies_ms": [round(1e3 * seconds, 3) for seconds in outcome.latencies_s],
         "frames": outcome.frames,
     }
 

@@ -5,8 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from repsam_ros.charts import draw_chart
 from repsam_ros.evaluation.page import make_page, mapping_table, text
+from repsam_ros.evaluation.report import TITLES
+from repsam_ros.images import write_png
 from repsam_ros.paths import atomic_path
+
+_LATENCY = "latency.png"
+_MAIN_SCORES = ("overlap_f", "boundary_f", "pct75")
 
 
 def text_table(summary: dict[str, Any]) -> str:
@@ -16,19 +22,25 @@ def text_table(summary: dict[str, Any]) -> str:
     return "\n".join(f"{name:<{width}}  {value}" for name, value in rows)
 
 
-def write_replay_report(path: Path, summary: dict[str, Any]) -> None:
-    """Writes a page that shows ``overlays/<stamp_ns>.jpg`` beside it, where there are any."""
-    figures = "".join(
-        _figure(frame)
-        for frame in summary.get("frames", [])
-        if (path.parent / _overlay(frame)).is_file()
-    )
-    body = [
-        mapping_table(dict(_rows(summary))),
-        f'<h2>Frames</h2><div class="frames">{figures}</div>',
-    ]
+def write_replay_report(out: Path, summary: dict[str, Any]) -> None:
+    """Writes ``report.html`` with every ``overlays/<stamp_ns>.jpg``, and ``latency.png`` for it."""
+    frames = summary["frames"]
+    figures = "".join(_figure(frame) for frame in frames if (out / _overlay(frame)).is_file())
+    body = [mapping_table(dict(_rows(summary)))]
+    if summary.get("scores"):
+        shown = {TITLES[name]: f"{100 * value:.1f}" for name, value in summary["scores"].items()}
+        body.append(mapping_table(shown, f"Means of {summary['scored']} frames, percent"))
+    if summary["dropped"]:
+        body.append(mapping_table(summary["dropped"], "Dropped, by cause"))
+    if summary.get("latencies_ms"):
+        values = {"latency": summary["latencies_ms"]}
+        write_png(
+            out / _LATENCY, draw_chart("Latency of each frame", "ms", values, x_label="frame")
+        )
+        body.append(f'<figure><img src="{_LATENCY}" alt="Latency of each frame, in ms"></figure>')
+    body.append(f'<h2>Frames</h2><div class="frames">{figures}</div>')
     page = make_page(f"Replay of {Path(summary['bag']).name}", body)
-    with atomic_path(path) as temporary:
+    with atomic_path(out / "report.html") as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
@@ -47,6 +59,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("published", f"{summary['published']} frames, {instances} instances"),
         ("dropped", dropped or "none"),
         *([("lost", str(summary["lost"]))] if "lost" in summary else []),
+        *_score_row(summary),
         ("latency [ms]", ", ".join(f"{name} {value}" for name, value in latency_ms.items())),
     ]
     shown = [
@@ -57,13 +70,22 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def _score_row(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    if not summary.get("scores"):
+        return []
+    shown = (f"{TITLES[name]} {100 * summary['scores'][name]:.1f}" for name in _MAIN_SCORES)
+    return [("scores [%]", f"{', '.join(shown)} ({summary['scored']} frames)")]
+
+
 def _overlay(frame: dict[str, Any]) -> str:
     return f"overlays/{frame['stamp_ns']}.jpg"
 
 
 def _figure(frame: dict[str, Any]) -> str:
     name = text(frame.get("name") or frame["stamp_ns"])
+    scores = frame.get("scores", {})
+    score = "".join(f", {TITLES[key]} {100 * scores[key]:.1f}" for key in _MAIN_SCORES if scores)
     return (
         f'<figure><img loading="lazy" src="{_overlay(frame)}" alt="{name}">'
-        f"<figcaption>{name}: {frame['instances']} instances</figcaption></figure>"
+        f"<figcaption>{name}: {frame['instances']} instances{score}</figcaption></figure>"
     )

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.bags import BagFrames, BagTopics
 from repsam_ros.evaluation.overlay import draw_overlay
-from repsam_ros.evaluation.replay import remove_old_results, write_summary
-from repsam_ros.evaluation.replay_report import write_replay_report
+from repsam_ros.evaluation.replay import finish_replay, remove_old_results
+from repsam_ros.evaluation.replay_truth import Truth
 from repsam_ros.images import encode_jpeg, read_labels
 from repsam_ros.messages import color_from_image
 from repsam_ros.paths import atomic_path
@@ -29,6 +29,7 @@ def replay_through_nodes(
     device: str | None = None,
     rate_factor: float = 1.0,
     topics: BagTopics | None = None,
+    truth: Truth | None = None,
 ) -> dict[str, Any]:
     """Starts a perception node, plays ``bag`` to it and records its label maps.
 
@@ -41,6 +42,8 @@ def replay_through_nodes(
         DatasetError: The bag cannot be read.
         ProcessError: A node died or did not answer.
     """
+    truth = truth or Truth()
+    truth.check(bag)
     remove_old_results(out)
     given = {"model": model, "backend": backend, "device": device}
     results = run_nodes_on(
@@ -53,8 +56,7 @@ def replay_through_nodes(
     )
     summary = summarise(bag, results, topics)
     _write_overlays(bag, out, results, topics)
-    write_replay_report(out / "report.html", summary)
-    write_summary(out / "summary.json", summary)
+    finish_replay(bag, out, summary, truth)
     return summary
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from repsam_ros.backends import BackendInfo
 from repsam_ros.bags import write_bag
-from repsam_ros.errors import DatasetError, FrameError
+from repsam_ros.errors import ConfigError, DatasetError, FrameError
+from repsam_ros.evaluation.metrics import score_labels
 from repsam_ros.evaluation.replay import ReplaySettings, replay_bag
-from repsam_ros.images import read_labels
+from repsam_ros.evaluation.replay_truth import Truth
+from repsam_ros.images import read_labels, write_png
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame
 
 WIDTH, HEIGHT = 24, 16
@@ -88,9 +90,58 @@ def test_report_shows_every_frame_and_every_cause(tmp_path):
     replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold())
     page = (tmp_path / "out/report.html").read_text()
     sources = re.findall(r'src="([^"]+)"', page)
-    assert len(sources) == 2
+    assert len(sources) == 3  # the two frames and the chart of their latency
     assert all((tmp_path / "out" / source).is_file() for source in sources)
     assert "out_of_memory 1" in page
+
+
+def labelled(index):
+    made = scene(index)
+    made.labels = (made.frame.depth_m < 0.9).astype(np.uint16)
+    if index == 1:
+        made.labels[12:14, 2:6] = 2  # an object that is as far away as the table
+    return made
+
+
+@pytest.mark.parametrize("source", ["topic", "folder"])
+def test_scores_against_labels_of_the_bag_or_of_a_folder(tmp_path, source):
+    scenes = [labelled(0), labelled(1), labelled(2)]
+    write_bag(tmp_path / "bag", scenes, labels_topic="/labels")
+    for sample in scenes[:2]:
+        write_png(tmp_path / "true" / f"{sample.name}.png", sample.labels)
+    truth = Truth(labels_topic="/labels") if source == "topic" else Truth(str(tmp_path / "true"))
+    settings = ReplaySettings(truth=truth)
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold(), settings)
+    wanted = [score_labels(made.frame.depth_m < 0.9, made.labels) for made in scenes]
+    if source == "folder":
+        wanted.pop()
+        assert "scores" not in summary["frames"][2]
+    assert summary["scored"] == len(wanted)
+    assert 0 < summary["frames"][1]["scores"]["overlap_r"] < 1
+    for name in ("overlap_f", "boundary_f", "strict_miou"):
+        mean = np.mean([getattr(scores, name) for scores in wanted])
+        assert summary["scores"][name] == pytest.approx(mean, abs=1e-6)
+    page = (tmp_path / "out/report.html").read_text()
+    assert f"{100 * summary['scores']['overlap_f']:.1f}" in page
+    assert 'src="latency.png"' in page and (tmp_path / "out/latency.png").is_file()
+
+
+def test_truth_that_is_not_there_is_named_before_anything_runs(tmp_path):
+    write_bag(tmp_path / "bag", [labelled(0)], labels_topic="/labels")
+    (tmp_path / "other").mkdir()
+    for truth, named in (
+        (Truth(labels_topic="/truth"), "no label topic /truth"),
+        (Truth(labels_topic="/camera/color/camera_info"), "expected sensor_msgs/msg/Image"),
+        (Truth(labels_topic="/camera/color/image_raw"), "unknown|encoding"),
+        (Truth(str(tmp_path / "absent")), "no such folder"),
+        (Truth(str(tmp_path / "other")), "no true labels of any"),
+    ):
+        with pytest.raises(DatasetError, match=named):
+            settings = ReplaySettings(truth=truth)
+            replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold(), settings)
+        assert not (tmp_path / "out/summary.json").exists()
+    with pytest.raises(ConfigError, match="not both"):
+        Truth("labels", "/labels")
 
 
 def test_depth_scale_reaches_the_frames(tmp_path):
