@@ -179,11 +179,11 @@ class SimObject:
             return [self.mesh.mesh]
         return [solid.mesh() for solid in self.solids]
 
-    def collision_parts(self) -> list[CollisionPart]:
-        """Convex parts for physics, in the object frame."""
+    def collision_parts(self, fine: bool = False) -> list[CollisionPart]:
+        """Convex parts for physics, in the object frame; fine ones for what fingers reach into."""
         if self.mesh is not None:
             return [CollisionPart("hull", (), np.eye(4)[:3], hull) for hull in self.mesh.hulls]
-        return [part for solid in self.solids for part in solid.collision()]
+        return [part for solid in self.solids for part in solid.collision(fine)]
 
     def half_extents(self) -> NDArray[np.float64]:
         """(3,) half size of the object's bounding box in its own frame."""

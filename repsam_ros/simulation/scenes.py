@@ -191,7 +191,9 @@ def settle_scene(seed: int, settings: SceneSettings | None = None) -> Scene:
     raise DatasetError(f"no settled scene for seed {seed}")
 
 
-def rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> Scene | None:
+def rested(
+    kind: str, placed: list[Placed], fixtures: Array, rooms: Array, fine: bool = False
+) -> Scene | None:
     """Settles, takes away what left, and settles again until nothing leaves any more.
 
     Args:
@@ -199,13 +201,14 @@ def rested(kind: str, placed: list[Placed], fixtures: Array, rooms: Array) -> Sc
         placed: Where the objects start.
         fixtures: (F, 6).
         rooms: (C, 2, 3) lower and upper corners; objects belong into one of them.
+        fine: With the finer collision parts.
 
     Returns:
         None where objects do not come to rest, or none is left.
     """
     seconds = 4.0 if kind in ("pile", "bin") else 2.0
     while placed:
-        ended, rests = settle(placed, fixtures, seconds, TABLE_REACH_M)
+        ended, rests = settle(placed, fixtures, seconds, TABLE_REACH_M, fine)
         placed = _inside(ended, rooms)
         if len(placed) == len(ended):
             if not rests:

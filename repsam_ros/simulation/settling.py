@@ -44,7 +44,7 @@ class Placed:
 
 
 def settle(
-    placed: list[Placed], fixtures: Array, seconds: float, reach_m: float
+    placed: list[Placed], fixtures: Array, seconds: float, reach_m: float, fine: bool = False
 ) -> tuple[list[Placed], bool]:
     """Lets objects fall until they rest, at most for ``seconds`` of simulated time.
 
@@ -53,6 +53,7 @@ def settle(
         fixtures: (F, 6) half sizes and centres of boxes that do not move.
         seconds: Limit.
         reach_m: What is farther from the origin along an axis does not have to rest.
+        fine: With the finer collision parts.
 
     Returns:
         Where they end, and whether all of them rest without one sticking in another.
@@ -61,7 +62,7 @@ def settle(
         BackendError: MuJoCo is not installed.
     """
     mujoco = load_mujoco()
-    model = physics_model(placed, fixtures)
+    model = compiled(physics_spec(placed, fixtures, fine), len(placed))
     data = mujoco.MjData(model)
     steps = round(CHECK_S / TIME_STEP_S)
     before = data.qpos.reshape(-1, 7).copy()
@@ -120,7 +121,7 @@ def compiled(spec: Any, objects: int) -> Any:
     return model
 
 
-def physics_spec(placed: list[Placed], fixtures: Array) -> Any:
+def physics_spec(placed: list[Placed], fixtures: Array, fine: bool = False) -> Any:
     """MuJoCo's description of objects and (F, 6) fixtures; body ``i + 1`` is object ``i``."""
     mujoco = load_mujoco()
     spec = mujoco.MjSpec()
@@ -141,7 +142,7 @@ def physics_spec(placed: list[Placed], fixtures: Array) -> Any:
     for index, start in enumerate(placed):
         body = world.add_body(pos=start.position_m, quat=start.quaternion)
         body.add_freejoint()
-        parts = start.item.collision_parts()
+        parts = start.item.collision_parts(fine)
         volume = sum(part.volume_m3 for part in parts)
         for number, part in enumerate(parts):
             geom = {

@@ -91,7 +91,7 @@ class Box:
     def surfaces(self) -> list[Surface]:
         return [Surface(BOX, (*self.half, 0.0), self.pose)]
 
-    def collision(self) -> list[CollisionPart]:
+    def collision(self, fine: bool = False) -> list[CollisionPart]:
         return [CollisionPart("box", self.half, self.pose)]
 
     def reach(self) -> tuple[Array, Array]:
@@ -121,7 +121,7 @@ class Ellipsoid:
     def surfaces(self) -> list[Surface]:
         return [Surface(ELLIPSOID, (*self.radii, 0.0), self.pose)]
 
-    def collision(self) -> list[CollisionPart]:
+    def collision(self, fine: bool = False) -> list[CollisionPart]:
         return [CollisionPart("ellipsoid", self.radii, self.pose)]
 
     def reach(self) -> tuple[Array, Array]:
@@ -190,11 +190,12 @@ class Lathe:
         vertices, faces = _revolved(self.profile)
         return _posed(vertices, faces, self.pose)
 
-    def collision(self) -> list[CollisionPart]:
+    def collision(self, fine: bool = False) -> list[CollisionPart]:
+        """Convex parts; ``fine`` ones are rounder and leave every mouth open."""
         outer = [(a, b) for a, b in self._segments() if b[1] > a[1]]
         inner = [(a, b) for a, b in self._segments() if b[1] < a[1]]
         narrow = max(NARROW_MOUTH_M, NARROW_MOUTH * self.profile[:, 0].max())
-        if not inner or inner[0][0][0] < narrow:
+        if not inner or (inner[0][0][0] < narrow and not fine):
             return self._discs(outer)
         floor = min(b[1] for _, b in inner)
         wall = outer[-1][1][0] - inner[0][0][0]
@@ -204,7 +205,7 @@ class Lathe:
             last = below[-1]
             below[-1] = (last[0], _at(last, min(floor, last[1][1])))
             parts += self._discs(below)
-        return parts + self._panels(outer, floor, max(wall, 0.004))
+        return parts + self._panels(outer, floor, max(wall, 0.004), 2 if fine else 1)
 
     def _discs(self, segments: list[tuple[Array, Array]]) -> list[CollisionPart]:
         """A stack of cylinders, finer where the radius changes."""
@@ -221,7 +222,7 @@ class Lathe:
         return parts
 
     def _panels(
-        self, outer: list[tuple[Array, Array]], floor: float, wall: float
+        self, outer: list[tuple[Array, Array]], floor: float, wall: float, detail: int
     ) -> list[CollisionPart]:
         """Walls above ``floor`` as rings of flat boards, one for each straight run."""
         heights = np.array([a[1] for a, _ in outer] + [outer[-1][1][1]])
@@ -229,7 +230,7 @@ class Lathe:
         top = heights[-1]
         bends = [z for z in heights if floor + STEP_M < z < top - STEP_M]
         levels = [floor, *bends, top]
-        count = 8 if radii.max() < 0.06 else 12
+        count = detail * (8 if radii.max() < 0.06 else 12)
         parts = []
         for low, high in zip(levels[:-1], levels[1:], strict=True):
             r0, r1 = np.interp([low, high], heights, radii)

@@ -37,7 +37,7 @@ def objects_sha256() -> str:
 
 def _add(digest: hashlib._Hash, item: SimObject) -> None:
     arrays = [item.dimensions, np.array([item.mass_kg]), item.half_extents()]
-    for part in item.collision_parts():
+    for part in item.collision_parts(fine=True):
         digest.update(part.kind.encode())
         arrays += [np.array(part.size), part.pose]
         arrays += [] if part.vertices is None else [part.vertices]

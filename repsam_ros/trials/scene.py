@@ -122,7 +122,7 @@ class TrialScene:
         """The scene after what was disturbed has come to rest; what left the table is gone."""
         if not self.present.any():
             return self
-        ended, _ = settle(self.placed(), self.start.fixtures, REST_S, WORKSPACE_M)
+        ended, _ = settle(self.placed(), self.start.fixtures, REST_S, WORKSPACE_M, fine=True)
         scene = self.moved(ended)
         outside = np.abs(scene.positions_m[:, :2]).max(axis=1) > WORKSPACE_M
         fallen = scene.positions_m[:, 2] < 0
@@ -167,7 +167,7 @@ def make_scene(settings: SceneSettings, seed: int) -> TrialScene:
             placed = fall_down(rng, items, rng.uniform(0.02, 0.09))
         else:
             placed = slide_together(rng, make_groups(rng, items, stacked=0.0), SPREAD_M, GAP_M)
-        scene = rested(settings.kind, placed, np.zeros((0, 6)), table)
+        scene = rested(settings.kind, placed, np.zeros((0, 6)), table, fine=True)
         if scene is not None and len(scene.objects) >= fewest and _all_graspable(scene):
             return _trial_scene(scene, settings, seed, rng)
     raise DatasetError(f"no settled scene for seed {seed}")
