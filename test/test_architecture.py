@@ -38,13 +38,13 @@ HOME_OF = {
     "mujoco": ("simulation", "grasping.trials"),
     "onnx": ("backends.onnxruntime", "export"),
     "onnxruntime": ("backends.onnxruntime", "export"),
-    "open3d": ("simulation",),
+    "open3d": ("evaluation.latency", "simulation"),
     "openvino": ("backends.openvino",),
     "peft": ("methods", "network.adapter_files", "network.adapters"),
     "pycocotools": ("evaluation.coco_metrics",),
     "pyoidn": ("simulation.photorealistic",),
     "rosbags": ("bags", "messages"),
-    "segment_anything": ("export", "methods.hq_token", "network"),
+    "segment_anything": ("evaluation.latency", "export", "methods.hq_token", "network"),
     "tensorrt": ("backends.tensorrt", "export"),
     "tensorrt_rtx": ("backends.tensorrt", "export"),
     "timm": ("network.backbones.mobile_sam",),
@@ -240,6 +240,7 @@ def test_the_online_path_needs_neither_torch_nor_open3d():
 # Folders of config/ whose files are one dataclass each.
 CONFIG_OF = {
     "ablation": "adaptation.ablation.config.AblationConfig",
+    "cameras": "camera_topics.CameraTopics",
     "cka": "adaptation.cka.configuration.CkaConfig",
     "crossval": "adaptation.crossval.config.CrossvalConfig",
     "experiments": "adaptation.training_config.TrainConfig",

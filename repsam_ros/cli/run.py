@@ -33,6 +33,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of the camera's topics, default %(default)s; realsense2_camera 4.55 and later"
         " publishes under camera/camera",
     )
+    parser.add_argument(
+        "--camera-type",
+        default="realsense",
+        metavar="NAME",
+        help="how its topics are called: a name in config/cameras, or a YAML file; default"
+        " %(default)s",
+    )
     for name in ("model", "backend", "device"):
         parser.add_argument(f"--{name}", metavar="NAME", help=f"parameter {name} of perception")
     parser.add_argument(
@@ -59,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         params_file=args.params,
         namespace=args.namespace,
         camera=args.camera,
+        camera_type=args.camera_type,
         parameters=_parameters(args),
         log_level=args.log_level,
     )

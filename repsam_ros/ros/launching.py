@@ -56,6 +56,12 @@ def common_arguments() -> list[DeclareLaunchArgument]:
             "publishes under camera/camera.",
         ),
         DeclareLaunchArgument(
+            "camera_type",
+            default_value="realsense",
+            description="How the camera's topics are called: a name in config/cameras (kinect, "
+            "oak, realsense, xtion), or the path of such a file.",
+        ),
+        DeclareLaunchArgument(
             "params_file",
             default_value=config_file("perception.yaml"),
             description="ROS parameters of the perception node.",
@@ -113,12 +119,6 @@ def common_arguments() -> list[DeclareLaunchArgument]:
 def value(context: LaunchContext, name: str) -> str:
     """The value of a launch argument."""
     return str(LaunchConfiguration(name).perform(context))
-
-
-def camera_remappings(camera: str) -> list[tuple[str, str]]:
-    """From the nodes' relative input names to the topics of a RealSense-like camera."""
-    inputs = ("color/image_raw", "aligned_depth_to_color/image_raw", "color/camera_info")
-    return [(name, f"/{camera.strip('/')}/{name}") for name in inputs]
 
 
 def lifecycle_node(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from repsam_ros.camera_topics import camera_topics
 from repsam_ros.config import read_yaml
 from repsam_ros.errors import ConfigError
 from repsam_ros.paths import share_dir
@@ -14,7 +15,6 @@ from repsam_ros.ros.processes import ProcessError, ProcessGroup, node_command
 from repsam_ros.ros.session import Session
 
 NODES = ("perception", "grasp_planner")
-INPUTS = ("color/image_raw", "aligned_depth_to_color/image_raw", "color/camera_info")
 _WATCH_S = 0.2
 
 
@@ -27,6 +27,7 @@ class RunSettings:
         params_file: Parameters of all of them; None = each one's file in ``config/``.
         namespace: Of the nodes.
         camera: Namespace of the camera's topics.
+        camera_type: How they are called: a name in ``config/cameras/``, or a YAML file.
         parameters: On top of the file, by node and name; values as YAML.
         log_level: As ``--log-level`` of ROS, empty = its default.
     """
@@ -35,6 +36,7 @@ class RunSettings:
     params_file: Path | None = None
     namespace: str = "repsam"
     camera: str = "camera"
+    camera_type: str = "realsense"
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     log_level: str = ""
 
@@ -52,12 +54,14 @@ class RunSettings:
 
     def command(self, node: str) -> list[str]:
         """The command that runs a node."""
+        topics, is_perception = camera_topics(self.camera_type), node == "perception"
+        parameters = topics.parameters(self.camera) if is_perception else {}
         return node_command(
             f"repsam_ros.ros.{node}_node",
             namespace=self.namespace,
             params_file=self.params_file or share_dir() / "config" / f"{node}.yaml",
-            parameters=self.parameters.get(node, {}),
-            remappings={name: f"/{self.camera.strip('/')}/{name}" for name in INPUTS},
+            parameters=parameters | dict(self.parameters.get(node, {})),
+            remappings=topics.remappings(self.camera) if is_perception else {},
             log_level=self.log_level,
         )
 

@@ -13,6 +13,7 @@ FILES = sorted(LAUNCH.glob("*.launch.py"))
 COMMON = {
     "namespace",
     "camera",
+    "camera_type",
     "params_file",
     "use_sim_time",
     "autostart",
@@ -98,6 +99,12 @@ def test_arguments_override_the_parameters_file():
     arguments = {"model": "other", "device": "cuda:0", "use_sim_time": "true"}
     node = nodes(visit(load("perception"), arguments))["perception_node"]
     assert parameters(node) == {"model": "other", "device": "cuda:0", "use_sim_time": True}
+
+
+def test_the_kind_of_camera_decides_on_the_topics():
+    arguments = {"camera": "oak", "camera_type": "oak"}
+    node = nodes(visit(load("perception"), arguments))["perception_node"]
+    assert parameters(node)["depth_info_topic"] == "/oak/stereo/camera_info"
 
 
 def test_grasping_adds_the_planner():

@@ -27,6 +27,10 @@ def test_command_follows_the_settings(tmp_path: Path) -> None:
     command = " ".join(settings.command("perception"))
     assert "color/image_raw:=/camera/camera/color/image_raw" in command
     assert "-p device:=cuda" in command and "__ns:=/repsam" in command
+    assert "color/image_raw" not in " ".join(settings.command("grasp_planner"))
+    oak = " ".join(RunSettings(camera="oak", camera_type="oak").command("perception"))
+    assert "aligned_depth_to_color/image_raw:=/oak/stereo/image_raw" in oak
+    assert "-p depth_info_topic:=/oak/stereo/camera_info" in oak
     assert settings.full_name("perception") == "/repsam/perception"
     assert RunSettings(namespace="/").full_name("perception") == "/perception"
     with pytest.raises(ConfigError, match="unknown node 'camera'"):
