@@ -11,6 +11,9 @@ from repsam_ros.errors import ConfigError
 
 # Shares of a mask's pixels up to and from which it counts as one without and with depth.
 _MEASURED_SHARES = (0.3, 0.9)
+# Shares of the pixels around all masks up to and from which missing depth in a mask is no sign of
+# glass and one.
+_SURROUNDINGS_SHARES = (0.2, 0.5)
 
 
 @dataclass(frozen=True)
@@ -52,18 +55,19 @@ def mask_thresholds(
 
     Args:
         logits: (N, h, w).
-        depth_m: (h, w) metres, 0 = not measured. Without any depth in the frame a mask without
-            depth is as good as any other.
+        depth_m: (h, w) metres, 0 = not measured. Where depth is missing around the masks as well,
+            it says nothing about what they show: then they all count as measured.
     """
-    if not depth_m.any():
-        return np.full((len(logits), 1, 1), settings.mask_threshold, np.float32)
-    inside = logits > 0
-    measured = (inside & (depth_m > 0)).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
-    thresholds = np.interp(
-        measured,
-        _MEASURED_SHARES,
-        (settings.mask_threshold_without_depth, settings.mask_threshold),
+    inside, known = logits > 0, depth_m > 0
+    area = inside.sum(axis=(1, 2))
+    measured = (inside & known).sum(axis=(1, 2)) / np.maximum(area, 1)
+    low, high = settings.mask_threshold_without_depth, settings.mask_threshold
+    thresholds = np.interp(measured, _MEASURED_SHARES, (low, high))
+    around = ~inside.any(axis=0)
+    told_by = np.interp(
+        known[around].mean() if around.any() else known.mean(), _SURROUNDINGS_SHARES, (0, 1)
     )
+    thresholds = high + (thresholds - high) * told_by
     return np.asarray(thresholds, np.float32)[:, None, None]
 
 

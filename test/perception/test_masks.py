@@ -86,7 +86,17 @@ def test_masks_with_depth_reach_further_than_masks_on_glass():
     np.testing.assert_allclose(thresholds.ravel(), [-2.0, 0.5, -0.75, 0.5], atol=1e-6)
 
 
-def test_a_frame_without_depth_says_nothing_of_glass():
+def test_missing_depth_says_nothing_of_glass_where_the_surroundings_lack_it_too() -> None:
     settings = MaskSettings(mask_threshold=-2.0, mask_threshold_without_depth=0.5)
-    logits = np.ones((2, 4, 4), np.float32)
-    assert (mask_thresholds(logits, np.zeros((4, 4), np.float32), settings) == -2.0).all()
+    logits = np.where(square(5, 5, 10), 1, -1)[None].astype(np.float32)
+
+    def threshold(share: float) -> float:
+        """Of a mask without depth, where this share of what is around it has some."""
+        depth_m = np.zeros((40, 40), np.float32)
+        depth_m[:, : round(40 * share)] = 1
+        depth_m[square(5, 5, 10)] = 0
+        return float(mask_thresholds(logits, depth_m, settings)[0, 0, 0])
+
+    assert threshold(0.0) == threshold(0.2) == -2.0
+    assert threshold(1.0) == threshold(0.7) == 0.5
+    assert -2.0 < threshold(0.4) < threshold(0.45) < 0.5
