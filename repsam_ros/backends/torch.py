@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import numpy as np
@@ -18,8 +19,13 @@ from repsam_ros.network.weights import ModelFile
 PRECISIONS = ("fp32", "bf16")
 
 
-def build(config: BackendConfig) -> TorchBackend:
+def build(
+    config: BackendConfig, load: Callable[[str], tuple[RepSam, ModelFile]] = load_model
+) -> TorchBackend:
     """Loads the model onto the device.
+
+    Args:
+        load: From the model's name to its network.
 
     Raises:
         BackendError: The device is not there, or the precision is not one of PyTorch's here.
@@ -30,7 +36,7 @@ def build(config: BackendConfig) -> TorchBackend:
     device = find_device(config.device)
     if config.threads > 0:
         torch.set_num_threads(config.threads)
-    network, model = load_model(config.model)
+    network, model = load(config.model)
     return TorchBackend(network.to(device), model, config.precision, compiled=config.compile)
 
 

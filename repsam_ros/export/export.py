@@ -71,7 +71,7 @@ def export_model(config: ExportConfig, out: Path) -> dict[str, Any]:
         BackendError: The graphs compute something else; nothing is written then.
         CheckpointError, ConfigError: No such model, or one that cannot be exported.
     """
-    network, model = _network(config)
+    network, model = load_exported(config)
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "model": {
@@ -121,7 +121,12 @@ def _write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n")
 
 
-def _network(config: ExportConfig) -> tuple[RepSam, ModelFile]:
+def load_exported(config: ExportConfig) -> tuple[RepSam, ModelFile]:
+    """The network that is exported.
+
+    Raises:
+        CheckpointError, ConfigError: No such model, or one that cannot be exported.
+    """
     if config.backbone is not None:
         return _random_network(config.backbone, config.seed)
     found = find_model(config.model)

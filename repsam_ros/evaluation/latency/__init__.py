@@ -1,0 +1,1 @@
+"""How long a frame takes: stages, backends side by side, memory, fixed rates."""

@@ -1,0 +1,179 @@
+"""Everything that ``repsam bench`` measures, in one run."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from repsam_ros import __version__
+from repsam_ros.backends import backend_names
+from repsam_ros.config import to_plain
+from repsam_ros.datasets import open_dataset
+from repsam_ros.errors import BackendError, ConfigError
+from repsam_ros.evaluation.latency.clouds import time_clouds
+from repsam_ros.evaluation.latency.config import SIMULATED, BenchConfig
+from repsam_ros.evaluation.latency.fixed_rate import run_at_rate
+from repsam_ros.evaluation.latency.machine import describe_machine
+from repsam_ros.evaluation.latency.memory import measure_memory
+from repsam_ros.evaluation.latency.networks import network_of, open_any
+from repsam_ros.evaluation.latency.rounds import (
+    Subject,
+    Times,
+    run_rounds,
+    speed_up,
+    summaries_ms,
+    summary_ms,
+)
+from repsam_ros.evaluation.latency.stages import FRAME, TimedPipeline, outside_network
+from repsam_ros.paths import atomic_path
+from repsam_ros.structures import RgbdFrame
+
+_log = logging.getLogger(__name__)
+
+FORMAT = 1
+RESULT = "bench.json"
+REFERENCE = "torch"
+# Names of what is not ours.
+STOCK_ENCODER = "segment_anything_encoder"
+GENERATOR = "automatic_mask_generator"
+_MEMORY_FRAMES = 10
+
+
+def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
+    """Measures and writes ``bench.json``; returns what it holds.
+
+    Raises:
+        BackendError: A backend that was named cannot be opened, or none can.
+        CheckpointError, ConfigError, DatasetError: Model or frames are not there.
+    """
+    machine, frames = describe_machine(), load_frames(config)
+    skipped: dict[str, str] = {}
+    pipelines = _open(config, skipped)
+    try:
+        times = _measure(config, pipelines, frames, skipped)
+        backends = {
+            name: {
+                "info": asdict(pipeline.info),
+                "times_ms": summaries_ms(times[name]),
+                "share_outside_network": _share(times[name]),
+                "speed_up": _speed_ups(name, times),
+                "memory_mb": measure_memory(
+                    config.backend(name), config.pipeline, frames[:_MEMORY_FRAMES]
+                ),
+                "fixed_rate": [
+                    run_at_rate(pipeline.perceive, frames, rate_hz, config.rate_seconds)
+                    for rate_hz in config.rates_hz
+                ],
+            }
+            for name, pipeline in pipelines.items()
+        }
+    finally:
+        for pipeline in pipelines.values():
+            pipeline.close()
+    height, width = frames[0].depth_m.shape
+    result = {
+        "format": FORMAT,
+        "repsam_ros": __version__,
+        "command": to_plain(config),
+        "machine": machine,
+        "frames": {"width": width, "height": height, "different": len(frames)},
+        "reference": REFERENCE if REFERENCE in pipelines else next(iter(pipelines)),
+        "backends": backends,
+        "others_ms": {
+            name: summaries_ms(times[name]) for name in (STOCK_ENCODER, GENERATOR) if name in times
+        },
+        "clouds": time_clouds(config.pipeline.cloud, config.frames, config.warm_up),
+        "skipped": skipped,
+    }
+    with atomic_path(out / RESULT) as temporary:
+        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def load_frames(config: BenchConfig) -> list[RgbdFrame]:
+    """The different frames.
+
+    Raises:
+        DatasetError: The folder is missing, empty or broken, or its frames differ in size.
+    """
+    if config.input == SIMULATED:
+        from repsam_ros.simulation.frames import render_frames
+
+        count = min(config.scenes, config.frames)
+        return [sample.frame for sample in render_frames(config.seed, count, *config.size_px())]
+    dataset = open_dataset("mosd", Path(config.input))
+    count = min(config.scenes, config.frames, len(dataset))
+    return [dataset[index * len(dataset) // count].frame for index in range(count)]
+
+
+def _open(config: BenchConfig, skipped: dict[str, str]) -> dict[str, TimedPipeline]:
+    names = config.backends or tuple(name for name in backend_names() if name != "auto")
+    pipelines: dict[str, TimedPipeline] = {}
+    for name in names:
+        try:
+            backend = open_any(config.backend(name))
+        except BackendError as error:
+            if config.backends:
+                raise
+            _log.info("%s is left out: %s", name, error)
+            skipped[name] = str(error)
+        else:
+            pipelines[name] = TimedPipeline(backend, config.pipeline)
+    if not pipelines:
+        raise BackendError("no backend can be opened: " + "; ".join(skipped.values()))
+    return pipelines
+
+
+def _measure(
+    config: BenchConfig,
+    pipelines: Mapping[str, TimedPipeline],
+    frames: list[RgbdFrame],
+    skipped: dict[str, str],
+) -> dict[str, Times]:
+    subjects = [
+        Subject(name, pipeline.perceive, config.frames) for name, pipeline in pipelines.items()
+    ]
+    subjects += _stock_subjects(config, skipped)
+    return run_rounds(subjects, frames, config.warm_up, "frames")
+
+
+def _stock_subjects(config: BenchConfig, skipped: dict[str, str]) -> list[Subject]:
+    """Segment Anything with the same weights, as far as there is such a thing."""
+    try:
+        network, _ = network_of(config.model)
+        from repsam_ros.evaluation.latency.segment_anything import StockEncoder, StockGenerator
+
+        encoder = StockEncoder(network, config.device)
+        subjects = [Subject(STOCK_ENCODER, encoder.run, config.frames)]
+        if config.generator_frames:
+            generator = StockGenerator(network, config.device)
+            subjects.append(Subject(GENERATOR, generator.run, config.generator_frames))
+    except (ImportError, ConfigError) as error:
+        _log.info("segment-anything is left out: %s", error)
+        skipped["segment_anything"] = str(error)
+        return []
+    return subjects
+
+
+def _share(times: Times) -> dict[str, float]:
+    shares = summary_ms([outside_network(each) / 1e3 for each in times])
+    return {name: shares[name] for name in ("median", "p95")}
+
+
+def _speed_ups(name: str, times: Mapping[str, Times]) -> dict[str, Any]:
+    """How many times as fast as the others."""
+    pairs = {
+        "frame_to_reference": (FRAME, REFERENCE, FRAME),
+        "encoder_to_reference": ("encoder", REFERENCE, "encoder"),
+        "encoder_to_segment_anything": ("encoder", STOCK_ENCODER, "encoder"),
+        "frame_to_mask_generator": (FRAME, GENERATOR, FRAME),
+    }
+    return {
+        what: speed_up(times[name], part, times[other], other_part)
+        for what, (part, other, other_part) in pairs.items()
+        if other in times
+    }

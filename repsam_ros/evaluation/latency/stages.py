@@ -1,0 +1,91 @@
+"""How a frame's time is shared by the stages of the pipeline."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.backends import Backend, BackendInfo, Decoded, Encoded
+from repsam_ros.perception.clouds import build_cloud
+from repsam_ros.perception.pipeline import Pipeline, PipelineSettings
+from repsam_ros.structures import RgbdFrame
+
+STAGES = ("preparation", "encoder", "prompts", "decoder", "masks", "clouds")
+NETWORK = ("encoder", "decoder")
+FRAME = "frame"
+
+
+class _NotingBackend:
+    """A backend that notes when the pipeline calls it and when it is done."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self.marks_s: list[float] = []
+
+    @property
+    def canvas_px(self) -> tuple[int, int]:
+        return self._backend.canvas_px
+
+    def encode(
+        self,
+        color: NDArray[np.uint8],
+        depth_m: NDArray[np.float32],
+        intrinsics: NDArray[np.float32],
+    ) -> Encoded:
+        self.marks_s.append(time.perf_counter())
+        encoded = self._backend.encode(color, depth_m, intrinsics)
+        self.marks_s.append(time.perf_counter())
+        return encoded
+
+    def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
+        self.marks_s.append(time.perf_counter())
+        decoded = self._backend.decode(encoded, points_px)
+        self.marks_s.append(time.perf_counter())
+        return decoded
+
+    def info(self) -> BackendInfo:
+        return self._backend.info()
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+class TimedPipeline:
+    """The pipeline on a backend; what it takes for a frame comes out by stage."""
+
+    def __init__(self, backend: Backend, settings: PipelineSettings) -> None:
+        self._noting = _NotingBackend(backend)
+        self._pipeline = Pipeline(self._noting, settings)
+
+    @property
+    def info(self) -> BackendInfo:
+        """What is really running."""
+        return self._pipeline.info
+
+    def perceive(self, frame: RgbdFrame) -> dict[str, float]:
+        """Seconds by stage, and of the whole ``frame``."""
+        marks_s = self._noting.marks_s
+        marks_s.clear()
+        start_s = time.perf_counter()
+        # The two halves of Pipeline.perceive.
+        instances = self._pipeline.segment(frame)
+        segmented_s = time.perf_counter()
+        build_cloud(frame, instances, self._pipeline.settings.cloud)
+        end_s = time.perf_counter()
+        if len(marks_s) == 2:  # nothing was prompted
+            marks_s += [segmented_s, segmented_s]
+        marks_s = [start_s, *marks_s, segmented_s, end_s]
+        stages = (end - start for start, end in pairwise(marks_s))
+        return {**dict(zip(STAGES, stages, strict=True)), FRAME: end_s - start_s}
+
+    def close(self) -> None:
+        """Frees the network."""
+        self._pipeline.close()
+
+
+def outside_network(times_s: dict[str, float]) -> float:
+    """Share of a frame's time that is spent before, between and after the network."""
+    return 1 - sum(times_s[name] for name in NETWORK) / times_s[FRAME]
