@@ -10,11 +10,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.config import to_plain
 from repsam_ros.grasping.planners import open_planner
 from repsam_ros.perception.clouds import build_cloud
-from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.structures import Grasp
-from repsam_ros.trials.configuration import VariantSettings
+from repsam_ros.trials.configuration import TrialsConfig, VariantSettings
 from repsam_ros.trials.segmenters import given_frame, open_segmenter
 from repsam_ros.trials.sensing import View
 
@@ -44,18 +44,17 @@ class Chain(Protocol):
 
 
 class OfflineChain:
-    """The pipeline and a planner in this process.
+    """The pipeline and a planner, which knows the hand of the trials, in this process.
 
     Raises:
         BackendError, CheckpointError, ConfigError: Model or planner cannot be opened.
     """
 
-    def __init__(
-        self, variant: VariantSettings, settings: PipelineSettings, device: str = "cpu"
-    ) -> None:
-        self._variant, self._cloud = variant, settings.cloud
-        self._segment = open_segmenter(variant, settings, device)
-        self._plan = open_planner(variant.planner, variant.planner_settings)
+    def __init__(self, variant: VariantSettings, config: TrialsConfig, device: str = "cpu") -> None:
+        self._variant, self._cloud = variant, config.pipeline.cloud
+        self._segment = open_segmenter(variant, config.pipeline, device)
+        hand = {"gripper": to_plain(config.execution.hand.shape)}
+        self._plan = open_planner(variant.planner, hand | variant.planner_settings)
 
     def __call__(self, view: View, wanted: Wanted, /) -> Answer:
         start_s = time.perf_counter()

@@ -19,6 +19,8 @@ from repsam_ros.trials.sensing import RENDERERS, CameraSettings
 ORACLE, DBSCAN = "oracle", "dbscan"
 SENSOR, EXACT = "sensor", "exact"
 SINGLE_SHOT, CLUTTER = "single_shot", "clutter"
+MCNEMAR, SIGN_FLIPS = "mcnemar", "sign_flips"
+TESTS = (MCNEMAR, SIGN_FLIPS)
 # Planner and segmenter may be tuned on the first; results come from the second, open-ended.
 TUNING_SEEDS = range(1000, 2000)
 FIRST_HELD_OUT_SEED = 500_000
@@ -82,6 +84,24 @@ class Contrast:
     against: str
 
 
+@dataclass(frozen=True)
+class PrimaryContrast(Contrast):
+    """The one comparison that an experiment is for, fixed before it is run.
+
+    Attributes:
+        test: ``mcnemar``, the exact test of single shots, or ``sign_flips``, of single shots or of
+            the shares of objects that rounds of clutter removal took away.
+        claim_points: Difference that it is held against, in points.
+    """
+
+    test: str
+    claim_points: float
+
+    def __post_init__(self) -> None:
+        if self.test not in TESTS:
+            raise ConfigError(f"test must be one of {', '.join(TESTS)}, got {self.test!r}")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrialsConfig:
     """The whole experiment.
@@ -96,11 +116,8 @@ class TrialsConfig:
             :func:`repsam_ros.trials.object_set.objects_sha256`; the run refuses any other.
         strata: By name.
         variants: All get the same pictures.
-        primary: The one comparison that the experiment is for. Its test is the exact one of
-            McNemar on all snapshots (``single_shot``) or sign flips of the rounds' declutter
-            rates (``clutter``).
-        claim_points: Difference that the primary comparison is held against, in points.
-        secondary: Further comparisons, adjusted among each other (Holm).
+        primary: What the experiment is for; tested on all strata together.
+        secondary: Further comparisons by the same test, adjusted among each other (Holm).
         min_iou: An instance stands for an object from this IoU of their masks on.
         min_visible: Targets are drawn from objects of which at least this share is seen; where
             there is none, it is the one that is seen best.
@@ -114,8 +131,7 @@ class TrialsConfig:
     objects_sha256: str
     strata: dict[str, Stratum]
     variants: tuple[VariantSettings, ...]
-    primary: Contrast | None = None
-    claim_points: float = 12.0
+    primary: PrimaryContrast | None = None
     secondary: tuple[Contrast, ...] = ()
     min_iou: float = 0.25
     min_visible: float = 0.3
@@ -143,7 +159,16 @@ class TrialsConfig:
                     raise ConfigError(f"contrast of {name}, which is no variant here")
         if not 0 < self.min_iou <= 1 or not 0 <= self.min_visible <= 1 or self.max_failures < 1:
             raise ConfigError("min_iou, min_visible or max_failures is out of range")
+        if self.protocol == CLUTTER and self.test != SIGN_FLIPS:
+            raise ConfigError(f"rounds of {CLUTTER} are compared by {SIGN_FLIPS} alone")
         self._check_seeds()
+
+    @property
+    def test(self) -> str:
+        """By which variants are compared."""
+        if self.primary is not None:
+            return self.primary.test
+        return SIGN_FLIPS if self.protocol == CLUTTER else MCNEMAR
 
     def _check_seeds(self) -> None:
         taken: dict[int, str] = {}

@@ -17,7 +17,7 @@ from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes, read_rows
 from repsam_ros.trials.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.statistics import ALL, STAGES, summarise
-from repsam_ros.trials.verdict import p_text, verdict
+from repsam_ros.trials.verdict import TEST_TITLES, p_text, verdict
 
 _TITLES = {ALL: "all", OPAQUE: "opaque target", GLASS: "glass target"}
 _STAGE_TITLES = {stage: stage.removesuffix("_s") for stage in STAGES}
@@ -177,13 +177,12 @@ def _tell_contrasts(page: Page, config: TrialsConfig, content: Mapping[str, Any]
     if not primary and not content["secondary"]:
         return
     page.heading("Simulated differences, paired")
-    clutter = config.protocol == CLUTTER
-    test = "sign flips of rounds" if clutter else "exact McNemar test"
     page.paragraph(
-        f"Points, with 95 % intervals of a paired bootstrap over scenes. p: {test}, on all "
-        "strata; Holm: over the secondary comparisons. The primary comparison and its test were "
-        "fixed in the configuration. What is told of a stratum or a material is a description, "
-        "no test. Only one: pairs in which only the first or only the second did better."
+        "Points, with 95 % intervals of a paired bootstrap over scenes. p: "
+        f"{TEST_TITLES[config.test]}, on all strata; Holm: over the secondary comparisons. The "
+        "primary comparison and its test were fixed in the configuration. What is told of "
+        "a stratum or a material is a description, no test. Only one: pairs "
+        "in which only the first or only the second did better."
     )
     compared = [*(("primary", each) for each in primary)]
     compared += [("secondary", each) for each in content["secondary"]]
@@ -233,15 +232,18 @@ def _tell_times(page: Page, content: Mapping[str, Any]) -> None:
     page.heading("Where the time of simulated attempts goes")
     page.paragraph(
         "Mean seconds of an attempt on the machine and with the load of this run, one thread a "
-        "process: shares, no benchmark. A picture serves all variants of an attempt and counts "
-        "for each; execute is the physics, where there was a grasp."
+        "process: no benchmark, unless it was idle. A picture serves all variants of an attempt "
+        "and counts for each; execute is the physics, where there was a grasp. The last columns "
+        "are attempts of one process."
     )
     page.images({"times.svg": "Share of each stage in the mean attempt"})
     heads = ["variant", *(f"{_STAGE_TITLES[stage]}, s" for stage in STAGES)]
-    rows = [
-        [name, *("-" if means[s] is None else f"{means[s]:.3f}" for s in STAGES)]
-        for name, means in content["times"].items()
-    ]
+    heads += ["physics alone, a minute", "all stages, a minute"]
+    rows = []
+    for name, means in content["times"].items():
+        physics, whole = means["execute_s"], sum(seconds or 0.0 for seconds in means.values())
+        rates = ("-" if not seconds else f"{60 / seconds:.0f}" for seconds in (physics, whole))
+        rows.append([name, *("-" if s is None else f"{s:.3f}" for s in means.values()), *rates])
     page.table(heads, rows)
 
 

@@ -129,7 +129,7 @@ def run_job(job: Job) -> SceneResult:
 def open_chains(plain_config: str, device: str) -> dict[str, Chain]:
     """The chains of a configuration, given as JSON; networks stay loaded for the next scene."""
     config = build_config(TrialsConfig, json.loads(plain_config), "trials")
-    return {v.name: OfflineChain(v, config.pipeline, device) for v in config.variants}
+    return {v.name: OfflineChain(v, config, device) for v in config.variants}
 
 
 def _about(config: TrialsConfig, models: Mapping[str, str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from repsam_ros.evaluation.statistics import (
     scene_groups,
     sign_flip_test,
 )
-from repsam_ros.trials.configuration import CLUTTER, Contrast, TrialsConfig
+from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, Contrast, TrialsConfig
 from repsam_ros.trials.execution import Outcome
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes
@@ -133,12 +133,13 @@ def _compare(
     config: TrialsConfig, groups: dict[str, list[AttemptRow]], contrast: Contrast
 ) -> dict[str, Any]:
     first, second, scenes = _paired(config, groups[ALL], contrast)
-    if config.protocol == CLUTTER:
-        p = sign_flip_test(first - second, scenes, config.bootstrap.seed)
-    else:
+    if config.test == MCNEMAR:
         p = mcnemar_test(first > 0, second > 0)
+    else:
+        p = sign_flip_test(first - second, scenes, config.bootstrap.seed)
     return {
-        **asdict(contrast),
+        "variant": contrast.variant,
+        "against": contrast.against,
         "p": p,
         "only_variant": int((first > second).sum()),
         "only_against": int((first < second).sum()),

@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
+from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, SIGN_FLIPS, TrialsConfig
 from repsam_ros.trials.statistics import ALL
 
 ALPHA = 0.05
+TEST_TITLES = {MCNEMAR: "exact McNemar test", SIGN_FLIPS: "sign flips"}
 
 
 def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
     """A sentence from the content of ``trials.json``."""
     primary = content["primary"]
-    if primary is None:
+    if config.primary is None:
         return "Simulated. No primary comparison was fixed for these trials."
     found = primary["differences"][ALL]
     if not found["pairs"]:
         return "Simulated. The primary comparison has no pairs."
-    clutter = config.protocol == CLUTTER
-    verb, what, unit, test = (
-        ("clears", "objects", "rounds", "sign flips")
-        if clutter
-        else ("lifts", "targets", "snapshots", "McNemar")
-    )
+    verb, what, unit = "lifts", "targets", "snapshots"
+    if config.protocol == CLUTTER:
+        verb, what, unit = "clears", "objects", "rounds"
     low, high = found["ci95"]
     more = "more" if found["points"] >= 0 else "fewer"
     return (
         f"Simulated, {found['pairs']} {unit}: {primary['variant']} {verb} "
         f"{abs(found['points']):.1f} points {more} of the {what} than {primary['against']} (95 % "
-        f"interval {low:+.1f} to {high:+.1f}; {test} p = {p_text(primary['p'])}). "
-        f"{_difference_words(primary['p'])} {_claim_words(config.claim_points, low, high)}"
+        f"interval {low:+.1f} to {high:+.1f}; {TEST_TITLES[config.test]}, "
+        f"p = {p_text(primary['p'])}). "
+        f"{_difference_words(primary['p'])} {_claim_words(config.primary.claim_points, low, high)}"
     )
 
 

@@ -38,7 +38,7 @@ class InMillimetres:
     """The offline chain on pictures as they come out of an image message."""
 
     def __init__(self) -> None:
-        self._chain = OfflineChain(CONFIG.variants[0], CONFIG.pipeline)
+        self._chain = OfflineChain(CONFIG.variants[0], CONFIG)
 
     def __call__(self, view: View, wanted: Wanted, /) -> Answer:
         sent = depth_from_image(SimpleNamespace(**depth_image(view.frame.depth_m)))

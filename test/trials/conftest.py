@@ -13,9 +13,12 @@ from repsam_ros.trials.object_set import objects_sha256
 
 SCENE = {"kind": "packed", "materials": "mixed", "objects": [3, 3]}
 
+PRIMARY = {"variant": "exact", "against": "no_masks", "claim_points": 12.0}
+
 
 def tiny_content(**changes: Any) -> dict[str, Any]:
     """Single shots of three variants without a network at two scenes."""
+    is_clutter = changes.get("protocol") == "clutter"
     content: dict[str, Any] = {
         "protocol": "single_shot",
         "scenes": 2,
@@ -26,7 +29,7 @@ def tiny_content(**changes: Any) -> dict[str, Any]:
             {"name": "random", "model": "oracle", "planner": "random_antipodal"},
             {"name": "no_masks", "model": "dbscan"},
         ],
-        "primary": {"variant": "exact", "against": "no_masks"},
+        "primary": PRIMARY | {"test": "sign_flips" if is_clutter else "mcnemar"},
         "secondary": [{"variant": "exact", "against": "random"}],
         "camera": {"size": [160, 120]},
         "examples": 0,

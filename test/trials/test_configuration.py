@@ -13,10 +13,11 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.paths import share_dir
 from repsam_ros.simulation.objects import FAMILIES
 from repsam_ros.trials import object_set
-from repsam_ros.trials.configuration import Contrast, TrialsConfig
+from repsam_ros.trials.configuration import TrialsConfig
 from repsam_ros.trials.object_set import objects_sha256
 
 Make = Callable[..., TrialsConfig]
+PRIMARY = {"variant": "exact", "against": "no_masks", "test": "mcnemar", "claim_points": 12.0}
 SHIPPED = sorted((share_dir() / "config" / "trials").glob("*.yaml"))
 
 
@@ -34,7 +35,9 @@ def strata(*first_seeds: int) -> dict[str, Any]:
         ({"strata": {}}, "must not be empty"),
         ({"protocol": "best_of_three"}, "protocol must be"),
         ({"renderer": "painting"}, "renderer must be one of"),
-        ({"primary": {"variant": "exact", "against": "nobody"}}, "nobody, which is no variant"),
+        ({"secondary": [{"variant": "exact", "against": "nobody"}]}, "which is no variant"),
+        ({"primary": PRIMARY | {"test": "luck"}}, "test must be one of mcnemar, sign_flips"),
+        ({"primary": PRIMARY, "protocol": "clutter"}, "compared by sign_flips alone"),
         ({"variants": [{"name": "a", "model": "oracle", "planner": "luck"}]}, "unknown planner"),
         ({"variants": [{"name": "a", "model": "oracle", "depth": "felt"}]}, "depth must be"),
         ({"variants": [{"name": "a/b", "model": "oracle"}]}, "only letters"),
@@ -58,7 +61,9 @@ def test_shipped_configurations_are_for_the_objects_there_are(path: Any) -> None
 def test_results_come_from_held_out_scenes_and_one_comparison(name: str) -> None:
     config = load_config(TrialsConfig, share_dir() / "config" / "trials" / f"{name}.yaml")
     assert config.is_held_out
-    assert config.primary == Contrast("repsam", "lora_rgb")
+    assert config.primary is not None
+    assert (config.primary.variant, config.primary.against) == ("repsam", "lora_rgb")
+    assert config.primary.claim_points == 12.0
     (rgb,) = (variant for variant in config.variants if variant.name == "lora_rgb")
     assert rgb.see == "rgb"
 

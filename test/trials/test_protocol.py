@@ -40,7 +40,7 @@ def config(tiny: Make) -> TrialsConfig:
 
 @pytest.fixture(scope="module")
 def chains(config: TrialsConfig) -> dict[str, OfflineChain]:
-    return {v.name: OfflineChain(v, config.pipeline) for v in config.variants}
+    return {v.name: OfflineChain(v, config) for v in config.variants}
 
 
 @pytest.fixture(scope="module")

@@ -67,9 +67,8 @@ def test_results_of_another_plan_are_refused_but_more_scenes_are_not(
     rows = run_trials(tiny(scenes=1), tmp_path)
     more = run_trials(tiny(scenes=2), tmp_path)
     assert more[: len(rows)] == rows and len(more) == 2 * len(rows)
-    swapped = {"variant": "no_masks", "against": "exact"}
-    with pytest.raises(ConfigError, match=r"another plan, remove it: config\.primary"):
-        run_trials(tiny(scenes=2, primary=swapped), tmp_path)
+    with pytest.raises(ConfigError, match=r"another plan, remove it: config\.secondary"):
+        run_trials(tiny(scenes=2, secondary=[]), tmp_path)
 
 
 def test_command_writes_tables_films_and_report(

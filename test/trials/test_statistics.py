@@ -135,5 +135,6 @@ def test_times_are_means_over_the_attempts_that_had_the_stage() -> None:
 @pytest.mark.parametrize(("claim", "words"), [(99.0, "lies below"), (-40.0, "lies above")])
 def test_the_claim_is_held_against_the_interval(tiny: Make, claim: float, words: str) -> None:
     rows = shots("exact", [True] * 6 + [False] * 4) + shots("no_masks", [False] * 10)
-    config = tiny(claim_points=claim, secondary=[])
+    primary = {"variant": "exact", "against": "no_masks", "test": "mcnemar", "claim_points": claim}
+    config = tiny(primary=primary, secondary=[])
     assert words in verdict(config, summarise(config, rows, []))
