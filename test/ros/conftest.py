@@ -101,17 +101,28 @@ class Rig:
         for stream, (kind, topic) in TOPICS.items():
             self._publishers[stream] = self.session.node.create_publisher(kind, topic, qos)
         if reliable:
-            self.wait_until(
-                lambda: all(p.get_subscription_count() for p in self._publishers.values()),
-                "subscriptions",
-            )
-            self.wait_until(
-                lambda: (
-                    self.values().get("subscribers_labels") == "1"
-                    and self.values().get("subscribers_points") == "1"
-                ),
-                "the node to find this process",
-            )
+            self.await_connection()
+
+    def await_connection(self) -> None:
+        """Waits until the node hears this process, and is heard."""
+        self.wait_until(
+            lambda: all(p.get_subscription_count() for p in self._publishers.values()),
+            "subscriptions",
+        )
+        self.await_values(
+            lambda values: (
+                values.get("state") == "active"
+                and values.get("subscribers_labels") == "1"
+                and values.get("subscribers_points") == "1"
+            ),
+            "the node to find this process",
+        )
+
+    def disconnect(self) -> None:
+        """Takes the camera's topics down."""
+        for publisher in self._publishers.values():
+            self.session.node.destroy_publisher(publisher)
+        self._publishers.clear()
 
     def next_stamp_ns(self) -> int:
         self._stamp_ns += 500_000_000
