@@ -50,6 +50,7 @@ HOME_OF = {
     "timm": ("network.backbones.mobile_sam",),
     "transformers": ("network.backbones.sam2",),
     "trimesh": ("simulation.meshes",),
+    "viser": ("browser_view",),
 }
 
 # Packages that a machine may lack without any module being broken.
@@ -71,6 +72,7 @@ OPTIONAL = {
     "pyoidn",
     "tensorrt",
     "tensorrt_rtx",
+    "viser",
 }
 
 # No module of the first folder imports one of the others: the flow goes one way.

@@ -22,6 +22,7 @@ EXTRA_OF = {
     "peft": "adaptation",
     "segment_anything": "torch",
     "torch": "torch",
+    "viser": "viewer",
 }
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it

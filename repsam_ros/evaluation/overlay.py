@@ -132,7 +132,7 @@ def _draw_caption(picture: NDArray[np.uint8], mask: NDArray[np.bool_], text: str
         )
 
 
-def _gripper_lines(grasp: Grasp) -> list[NDArray[np.float64]]:
+def gripper_lines(grasp: Grasp) -> list[NDArray[np.float64]]:
     """Fingers with palm, and the approach line: polylines in the camera frame, metres."""
     half = grasp.width_m / 2
     palm = -_FINGER_LENGTH_M
@@ -143,7 +143,7 @@ def _gripper_lines(grasp: Grasp) -> list[NDArray[np.float64]]:
 
 def _draw_grasp(picture: NDArray[np.uint8], grasp: Grasp, intrinsics: Intrinsics) -> None:
     thickness = 2 * _line_px(picture)
-    lines = [line for line in _gripper_lines(grasp) if np.all(line[:, 2] > 0)]
+    lines = [line for line in gripper_lines(grasp) if np.all(line[:, 2] > 0)]
     for ink, extra in ((_BLACK, 2), (score_color(grasp.score), 0)):
         for line in lines:
             x = line[:, 0] / line[:, 2] * intrinsics.fx + intrinsics.cx
