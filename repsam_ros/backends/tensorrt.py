@@ -32,7 +32,9 @@ from repsam_ros.paths import atomic_path, cache_dir, file_sha256
 _log = logging.getLogger(__name__)
 
 # A frame has a dozen prompts or so; more than the largest number run in several batches.
-PROMPTS = (1, 8, 40)
+_USUAL_PROMPTS, _MOST_PROMPTS = 8, 40
+# Memory for activations grows with prompts and pixels: 8 prompts at 1024 x 1024.
+_MOST_PROMPT_PIXELS = 8 * 1024 * 1024
 # What is tried when an engine fails: precisions that keep more bits, in this order.
 _MORE_EXACT = {"fp16": ("bf16", "fp32"), "bf16": ("fp32",), "fp32": ()}
 
@@ -73,10 +75,19 @@ def build_watched(config: BackendConfig, watch: BuildWatch) -> TensorRtBackend:
     raise BackendError(f"TensorRT cannot be used: {'; '.join(problems)}")
 
 
-def prompt_profiles(graph: str) -> dict[str, tuple[Shape, Shape, Shape]]:
+def most_prompts(canvas_px: tuple[int, int]) -> int:
+    """Prompts that are decoded at once at most."""
+    pixels = canvas_px[0] * canvas_px[1]
+    return max(1, min(_MOST_PROMPTS, _MOST_PROMPT_PIXELS // pixels))
+
+
+def prompt_profiles(
+    graph: str, canvas_px: tuple[int, int]
+) -> dict[str, tuple[Shape, Shape, Shape]]:
     """Sizes that a graph's engine is built for; the encoder has none that vary."""
-    smallest, usual, largest = PROMPTS
-    return {"points_px": ((smallest, 2), (usual, 2), (largest, 2))} if graph == "decoder" else {}
+    largest = most_prompts(canvas_px)
+    usual = min(_USUAL_PROMPTS, largest)
+    return {"points_px": ((1, 2), (usual, 2), (largest, 2))} if graph == "decoder" else {}
 
 
 def _open_checked(
@@ -109,7 +120,7 @@ def _engine(
 ) -> Path:
     """The engine's file: from the folder, where one was built ahead for this GPU, or the cache."""
     onnx = folder.graph(config.precision, graph)
-    request = EngineRequest(onnx, trt.__name__, prompt_profiles(graph))
+    request = EngineRequest(onnx, trt.__name__, prompt_profiles(graph, folder.canvas_px))
     ahead = built_for(replace(request, target=gpu.target), trt.__version__, {})
     for entry in folder.engines:
         if entry["built_for"] == ahead:
@@ -212,7 +223,7 @@ class TensorRtBackend:
         """
         if encoded.state != self._images:
             raise BackendError("this image's state is gone: decode an image before the next")
-        largest = PROMPTS[-1]
+        largest = most_prompts(self.canvas_px)
         parts = [
             self._decoder.run({"points_px": points_px[start : start + largest]})
             for start in range(0, len(points_px), largest)

@@ -67,7 +67,8 @@ def write_engines(path: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
             track(wanted, len(wanted), "engines"), files, strict=True
         ):
             onnx = folder.graph(precision, graph)
-            request = EngineRequest(onnx, trt.__name__, prompt_profiles(graph), target)
+            profiles = prompt_profiles(graph, folder.canvas_px)
+            request = EngineRequest(onnx, trt.__name__, profiles, target)
             entry = {"graph": graph, "precision": precision, "target": target}
             entries.append(entry | _write_engine(request, trt, file))
     except BackendError:

@@ -15,6 +15,7 @@ from repsam_ros.backends._check import check_backend, fixed_scene
 from repsam_ros.backends._cuda_driver import open_device
 from repsam_ros.backends._engine_build import EngineRequest
 from repsam_ros.backends._engine_cache import built_for
+from repsam_ros.backends._graph_folder import GraphFolder
 from repsam_ros.backends._tensorrt_api import load_tensorrt, target_names
 from repsam_ros.backends.tensorrt import prompt_profiles, serve_while_building
 from repsam_ros.errors import BackendError
@@ -90,7 +91,9 @@ def add_engines(folder: Path, host, seed_folder: Path) -> list[Path]:
         path = folder / f"{graph}.fp32.sm89.engine"
         shutil.copy(seed_folder / f"{graph}.fp32.onnx", path)
         onnx = folder / f"{graph}.fp32.onnx"
-        request = EngineRequest(onnx, "tensorrt", prompt_profiles(graph), "SM89")
+        request = EngineRequest(
+            onnx, "tensorrt", prompt_profiles(graph, GraphFolder(folder).canvas_px), "SM89"
+        )
         wanted = json.loads(json.dumps(built_for(request, host.__version__, {})))
         entries.append({"file": path.name, "sha256": file_sha256(path), "built_for": wanted})
         paths.append(path)

@@ -180,6 +180,11 @@ def test_upstreams_own_export_does_not_compile(tmp_path):
         build_engine(EngineRequest(path, "tensorrt_rtx", profiles, "SM89"), tmp_path / "out")
 
 
-def test_engines_are_for_up_to_40_prompts():
-    assert prompt_profiles("decoder") == {"points_px": ((1, 2), (8, 2), (40, 2))}
-    assert prompt_profiles("encoder") == {}
+@pytest.mark.parametrize(
+    ("canvas_px", "usual", "largest"),
+    [((240, 320), 8, 40), ((512, 512), 8, 32), ((1024, 1024), 8, 8), ((2048, 2048), 2, 2)],
+)
+def test_engines_decode_fewer_prompts_at_once_on_large_canvases(canvas_px, usual, largest):
+    shapes = ((1, 2), (usual, 2), (largest, 2))
+    assert prompt_profiles("decoder", canvas_px) == {"points_px": shapes}
+    assert prompt_profiles("encoder", canvas_px) == {}
