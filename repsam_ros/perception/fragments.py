@@ -141,14 +141,19 @@ def _continue(a: _Piece, b: _Piece, settings: FragmentSettings) -> bool:
     if abs(float(a.normal @ b.normal)) < np.cos(np.radians(settings.max_angle_deg)):
         return False
     offsets = (
-        np.median(np.abs((other.points - one.origin) @ one.normal))
-        for one, other in ((a, b), (b, a))
+        _median(np.abs((other.points - one.origin) @ one.normal)) for one, other in ((a, b), (b, a))
     )
     return bool(max(offsets) < settings.max_offset_m)
 
 
 def _logit(logits: NDArray[np.float32], piece: _Piece) -> float:
-    return float(np.median(logits[piece.pixels]))
+    return _median(logits[piece.pixels])
+
+
+def _median(values: NDArray[np.floating]) -> float:
+    """As NumPy's, which takes ten times as long for a few hundred values."""
+    ordered = np.sort(values)
+    return float((ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2)
 
 
 def _has_occluder(i: int, j: int, pieces: list[_Piece | None], settings: FragmentSettings) -> bool:

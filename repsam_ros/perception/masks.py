@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from repsam_ros.errors import ConfigError
 
@@ -97,26 +99,36 @@ def suppress(
 
 
 def label_map(
-    probabilities: NDArray[np.float32], scores: NDArray[np.float32], min_area_px: int
+    logits: Iterable[NDArray[np.float32]],
+    scores: NDArray[np.float32],
+    frame_px: tuple[int, ...],
+    min_area_px: int,
 ) -> tuple[NDArray[np.uint16], NDArray[np.intp]]:
-    """Gives each pixel to the mask that wants it most, weighted by score.
+    """Gives each pixel to the mask that wants it most: probability times score.
 
     Args:
-        probabilities: (N, H, W) in [0, 1] at the size of the frame.
+        logits: N masks of the frame's (height, width), one by one; above 0 inside.
         scores: (N,).
         min_area_px: Instances that get fewer pixels are left out.
 
     Returns:
         (H, W) uint16 with ids from 1 in the order of the masks that stayed, and their indices.
     """
-    if len(probabilities) == 0:
-        return np.zeros(probabilities.shape[1:], np.uint16), np.zeros(0, np.intp)
-    weighted = probabilities * scores[:, None, None]
-    weighted[probabilities <= 0.5] = 0
-    winner = weighted.argmax(axis=0)
-    taken = weighted.max(axis=0) > 0
-    areas = np.bincount(winner[taken], minlength=len(scores))
+    most = np.zeros(frame_px, np.float32)
+    winner = np.zeros(frame_px, np.uint16)
+    for number, (mask, score) in enumerate(zip(logits, scores, strict=True), 1):
+        inside = mask > 0
+        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
+        if not len(rows):
+            continue
+        # Objects are small in the frame: the rest of it needs no probabilities.
+        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+        weighted = expit(mask[box]) * score
+        wins = inside[box] & (weighted > most[box])
+        np.copyto(most[box], weighted, where=wins)
+        np.copyto(winner[box], np.uint16(number), where=wins)
+    areas = np.bincount(winner.reshape(-1), minlength=len(scores) + 1)[1:]
     stays = np.flatnonzero(areas >= min_area_px)
-    ids = np.zeros(len(scores), np.uint16)
-    ids[stays] = np.arange(1, len(stays) + 1)
-    return np.where(taken, ids[winner], 0).astype(np.uint16), stays
+    ids = np.zeros(len(scores) + 1, np.uint16)
+    ids[stays + 1] = np.arange(1, len(stays) + 1)
+    return ids.take(winner), stays

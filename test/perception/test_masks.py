@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import logit
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.perception.masks import (
@@ -53,7 +54,8 @@ def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: in
     rng = np.random.default_rng(seed)
     probabilities = rng.random((count, 30, 40), dtype=np.float32)
     scores = rng.uniform(0.5, 1, count).astype(np.float32)
-    labels, stays = label_map(probabilities, scores, min_area_px=20)
+    labels, stays = label_map(logit(probabilities), scores, (30, 40), min_area_px=20)
+    assert labels.shape == (30, 40)
     ids = np.unique(labels[labels > 0])
     assert ids.tolist() == list(range(1, len(stays) + 1))
     if count:
