@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.structures import Grasp
-from repsam_ros.trials.film import picture_of
+from repsam_ros.trials.film import SideCamera
 from repsam_ros.trials.hand import HandSettings
 from repsam_ros.trials.scene import TrialScene
 from repsam_ros.trials.world import CHECK_STEPS, TIME_STEP_S, World
@@ -154,6 +154,8 @@ class _Trial:
         self._gripped = False
         self._film = film
         self._filmed = 0
+        if film is not None:
+            self._camera = SideCamera(scene, grasp.rotation, grasp.position_m)
 
     def run(self) -> Outcome:
         for phase in (self._begin, self._approach, self._close, self._lift, self._hold):
@@ -170,7 +172,7 @@ class _Trial:
         self.world.step(tcp_m, closing)
         if self._film is not None and self.world.time_s * PICTURES_PER_S >= self._filmed:
             self._filmed += 1
-            self._film(picture_of(self.world, self._grasp_m))
+            self._film(self._camera.picture(self.world))
 
     def _begin(self) -> Outcome | None:
         table, objects = self.world.overlaps()
