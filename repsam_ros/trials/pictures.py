@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -78,21 +78,23 @@ def _film(wanted: _Wanted) -> None:
         chains = open_chains(json.dumps(to_plain(config), sort_keys=True), wanted.device)
         scene = make_scene(config.strata[row.stratum].scene, row.scene_seed)
         for earlier in wanted.history[:-1]:
-            scene = _executed(config, scene, earlier, [])
+            scene = _executed(config, scene, earlier, None)
         view, _ = take_picture(config, scene, row.attempt)
         pictures: list[Picture] = []
-        _executed(config, scene, row, pictures)
+        _executed(config, scene, row, pictures.append)
         seen = _seen(view, row, chains[row.variant])
     write_film(wanted.out / wanted.example.file, [_beside(seen, p) for p in pictures] or [seen])
 
 
 def _executed(
-    config: TrialsConfig, scene: TrialScene, row: AttemptRow, pictures: list[Picture]
+    config: TrialsConfig,
+    scene: TrialScene,
+    row: AttemptRow,
+    film: Callable[[Picture], None] | None,
 ) -> TrialScene:
     grasp = WrittenGrasp.of_row(row)
     if grasp is None or row.target_id is None:
         return scene
-    film = pictures.append
     return execute(scene, grasp.grasp(), row.target_id, config.execution, film).scene_after
 
 

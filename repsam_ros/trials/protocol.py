@@ -83,8 +83,8 @@ def clear_table(
 ) -> Trials:
     """A round of every variant: pick what looks best until nothing is left or it fails.
 
-    All that was lifted is taken away. A round ends when no object is left, nothing is detected,
-    no grasp is found, or ``max_failures`` attempts in a row failed.
+    All that was lifted is taken away. A round ends when no object is left or ``max_failures``
+    attempts in a row failed; one without a grasp is among them.
     """
     start = make_scene(config.strata[stratum].scene, seed)
     trials = Trials((), ())
@@ -96,11 +96,10 @@ def clear_table(
             place = Place(stratum, seed, number, variant)
             done, result = attempt(config, place, scene, view, picked, sense_s)
             trials += done
-            if result is None:
-                break
-            failures = 0 if result.outcome is Outcome.SUCCESS else failures + 1
-            scene = result.scene_after
             number += 1
+            succeeded = result is not None and result.outcome is Outcome.SUCCESS
+            failures = 0 if succeeded else failures + 1
+            scene = result.scene_after if result is not None else scene
     return trials
 
 
