@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +30,8 @@ from repsam_ros.trials.scene import TrialScene, make_scene
 from repsam_ros.trials.segmenters import instances_of
 from repsam_ros.trials.sensing import View
 
+logger = logging.getLogger(__name__)
+
 Picture = NDArray[np.uint8]
 
 _HEIGHT_PX = 300
@@ -51,7 +54,8 @@ class _Wanted:
 def show_examples(config: TrialsConfig, out: Path, *, device: str, processes: int = 1) -> None:
     """Films the attempts that the report shows, as far as they are not there.
 
-    Each is done again from its row: scenes, pictures and physics are the same every time.
+    Each is done again from its row: scenes, pictures and physics are the same every time, as long
+    as the code is.
 
     Raises:
         BackendError: OpenCV is too old to write films.
@@ -62,8 +66,9 @@ def show_examples(config: TrialsConfig, out: Path, *, device: str, processes: in
     if missing and not hasattr(cv2, "imwriteanimation"):
         raise BackendError("films need OpenCV 4.11 or later; --set examples=0 leaves them out")
     wanted = [_Wanted(config, e, _history(rows, e.row), out, device) for e in missing]
-    for _ in track(map_here(_film, wanted, processes), len(wanted), "films"):
-        pass
+    for problem in track(map_here(_film, wanted, processes), len(wanted), "films"):
+        if problem is not None:
+            logger.error("%s", problem)
 
 
 def _history(rows: Sequence[AttemptRow], last: AttemptRow) -> tuple[AttemptRow, ...]:
@@ -72,30 +77,36 @@ def _history(rows: Sequence[AttemptRow], last: AttemptRow) -> tuple[AttemptRow, 
     return tuple(row for row in own if row.attempt <= last.attempt)
 
 
-def _film(wanted: _Wanted) -> None:
+def _film(wanted: _Wanted) -> str | None:
+    """Writes one film; returns what is wrong where the attempt ends in another way now."""
     config, row = wanted.config, wanted.example.row
     with one_thread():
-        chains = open_chains(json.dumps(to_plain(config), sort_keys=True), wanted.device)
         scene = make_scene(config.strata[row.stratum].scene, row.scene_seed)
         for earlier in wanted.history[:-1]:
-            scene = _executed(config, scene, earlier, None)
+            scene, _ = _again(config, scene, earlier)
         view, _ = take_picture(config, scene, row.attempt)
         pictures: list[Picture] = []
-        _executed(config, scene, row, pictures.append)
+        _, outcome = _again(config, scene, row, pictures.append)
+        if outcome != row.outcome:
+            return f"{wanted.example.file}: the attempt ends with {outcome} now, not filmed"
+        chains = open_chains(json.dumps(to_plain(config), sort_keys=True), wanted.device)
         seen = _seen(view, row, chains[row.variant])
     write_film(wanted.out / wanted.example.file, [_beside(seen, p) for p in pictures] or [seen])
+    return None
 
 
-def _executed(
+def _again(
     config: TrialsConfig,
     scene: TrialScene,
     row: AttemptRow,
-    film: Callable[[Picture], None] | None,
-) -> TrialScene:
+    film: Callable[[Picture], None] | None = None,
+) -> tuple[TrialScene, str]:
+    """Executes the grasp of a row, if it has one; the scene after it and the outcome."""
     grasp = WrittenGrasp.of_row(row)
     if grasp is None or row.target_id is None:
-        return scene
-    return execute(scene, grasp.grasp(), row.target_id, config.execution, film).scene_after
+        return scene, row.outcome
+    result = execute(scene, grasp.grasp(), row.target_id, config.execution, film)
+    return result.scene_after, result.outcome.value
 
 
 def _seen(view: View, row: AttemptRow, chain: Chain) -> Picture:
@@ -135,4 +146,5 @@ def write_film(path: Path, pictures: Sequence[Picture]) -> None:
     film.frames = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
     film.durations = [1000 // PICTURES_PER_S] * (len(pictures) - 1) + [_LAST_MS]
     with atomic_path(path) as temporary:
-        cv2.imwriteanimation(str(temporary), film, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
+        if not cv2.imwriteanimation(str(temporary), film, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]):
+            raise BackendError(f"{path}: OpenCV was built without WebP")
