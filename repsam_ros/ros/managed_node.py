@@ -92,6 +92,10 @@ class ManagedNode(SafeLifecycleNode):
         """Further values for diagnostics."""
         return {}
 
+    def trouble(self) -> str:
+        """What is wrong although frames are worked on, for diagnostics; empty = nothing."""
+        return ""
+
     def dropped(self) -> Counter[str]:
         """All drops by cause."""
         return self.statistics.dropped()
@@ -275,6 +279,8 @@ class ManagedNode(SafeLifecycleNode):
             return Report(WARN, f"no message for {limit_s:g} s on {', '.join(silent)}", values)
         if self.qos_monitor.incompatible:
             return Report(WARN, f"incompatible QoS on {values['incompatible_qos']}", values)
+        if trouble := self.trouble():
+            return Report(WARN, trouble, values)
         if not self.is_enabled:
             return Report(OK, "disabled by service", values)
         return Report(OK, f"{values['rate_published_hz']:.1f} frames a second", values)

@@ -129,6 +129,10 @@ class PerceptionNode(ManagedNode):
             values |= {"model": info.model, "model_sha256": info.model_sha256}
         return values
 
+    def trouble(self) -> str:
+        state = "" if self._pipeline is None else self._pipeline.swap_state
+        return f"{self.value('backend')} {state}" if state.startswith("failed") else ""
+
     def dropped(self) -> Counter[str]:
         inbox = self._inbox
         return super().dropped() + (inbox.dropped() if inbox is not None else Counter())
