@@ -133,7 +133,12 @@ def _measure(
     reasons = _too_big(part.high_m - part.low_m, hands.tip_m - part.top_m, settings)
     reasons["too_few_points"] = part.count < settings.min_points
     fine = reject(reasons, rejected)
-    hands, part, low, high = hands.take(fine), part.take(fine), low.take(fine), high.take(fine)
+    hands, part, low, high = (
+        hands.take(fine),
+        part.take(fine),
+        low.take(fine),
+        high.take(fine),
+    )
     rotation = rotations[hands.rotation]
     local_m = surface.local_m[hands.rotation, :, hands.sample].astype(np.float64)
     local_m[:, 1] += (part.low_m + part.high_m) / 2
@@ -141,7 +146,11 @@ def _measure(
     positions_m = np.einsum("cij,cj->ci", rotation, local_m) + target.centroid_m
     span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
     known, behind = seen.finger_shares(
-        positions_m, rotation, settings.opening_m(span_m), settings.gripper, target.instance_id
+        positions_m,
+        rotation,
+        settings.opening_m(span_m),
+        settings.gripper,
+        target.instance_id,
     )
     contacts = _contacts(low, high, known, rotation, target.view, settings)
     lowest_m = np.full(len(hands), np.inf)

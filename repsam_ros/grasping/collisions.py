@@ -2,45 +2,121 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.gripper import Gripper
+from repsam_ros.grasping.settings import HandSettings
 from repsam_ros.structures import Plane, SceneCloud
 
 
-def hits_points(
-    positions_m: NDArray[np.float64],
-    rotations: NDArray[np.float64],
-    widths_m: NDArray[np.float64],
-    points_m: NDArray[np.float32],
-    gripper: Gripper,
-    approach_m: float,
-) -> NDArray[np.bool_]:
-    """(C,) whether a point lies in the open hand or in what it sweeps on its straight approach.
+@dataclass(frozen=True)
+class Obstacles:
+    """What the hand may not hit: known points and the support plane.
 
-    Args:
-        widths_m: (C,) opening between the fingers while approaching.
-        points_m: (M, 3) in the frame of the grasps.
+    Attributes:
+        points_m: (M, 3) float32, in the frame of the grasps.
+        ids: (M,) instance of each point.
+        plane: None where the cloud has none.
+        settings: Of the hand.
     """
-    if not len(points_m):
-        return np.zeros(len(positions_m), bool)
-    # Relative to a nearby origin, single precision is good for micrometres.
-    origin = positions_m.mean(axis=0)
-    axes = rotations.transpose(1, 0, 2).reshape(3, -1).astype(np.float32)
-    shift = np.einsum("ci,cij->cj", positions_m - origin, rotations).astype(np.float32)
-    local = ((points_m - origin.astype(np.float32)) @ axes).reshape(len(points_m), -1, 3) - shift
-    along_x, along_y, along_z = np.abs(local[..., 0]), np.abs(local[..., 1]), local[..., 2]
-    inner = (widths_m / 2).astype(np.float32)
-    front = gripper.palm_front_m
-    back = front - gripper.palm_length_m - approach_m
-    in_fingers = (along_x < gripper.finger_width_m / 2) & (along_y > inner)
-    in_fingers &= along_y < inner + np.float32(gripper.finger_thickness_m)
-    in_fingers &= (along_z > front) & (along_z < gripper.tip_m)
-    in_palm = (along_x < gripper.palm_depth_m / 2) & (along_y < gripper.palm_width_m / 2)
-    in_palm &= (along_z > back) & (along_z <= front)
-    hit: NDArray[np.bool_] = (in_fingers | in_palm).any(axis=0)
-    return hit
+
+    points_m: NDArray[np.float32]
+    ids: NDArray[np.uint32]
+    plane: Plane | None
+    settings: HandSettings
+
+    def near(self, points_m: NDArray[np.float64]) -> Obstacles:
+        """Those that a hand at an object of these points could meet."""
+        hand = self.settings.gripper
+        reach_m = np.ptp(points_m, axis=0).max() / 2 + hand.finger_length_m + hand.palm_length_m
+        reach_m += hand.palm_width_m / 2 + self.settings.approach_m
+        middle_m = (points_m.min(axis=0) + points_m.max(axis=0)) / 2
+        offsets_m = np.abs(self.points_m - middle_m.astype(np.float32))
+        return self._where(np.flatnonzero(offsets_m.max(axis=1) < reach_m))
+
+    def thinned(self, step: int) -> Obstacles:
+        """Every ``step``-th point, the whole plane."""
+        return self._where(slice(None, None, step))
+
+    def _where(self, rows: Any) -> Obstacles:
+        return replace(self, points_m=self.points_m[rows], ids=self.ids[rows])
+
+    def openings_m(
+        self,
+        positions_m: NDArray[np.float64],
+        rotations: NDArray[np.float64],
+        parts_m: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """(C, K) openings to try round parts of these (C,) widths, NaN below the clearance."""
+        openings_m = self.settings.openings_m(parts_m)
+        if self.plane is None:
+            return openings_m
+        gripper, clearance_m = self.settings.gripper, self.settings.table_clearance_m
+        most_m = greatest_opening_m(positions_m, rotations, self.plane, gripper, clearance_m)
+        return np.where(openings_m <= most_m[:, None], openings_m, np.nan)
+
+    def free_opening_m(
+        self,
+        positions_m: NDArray[np.float64],
+        rotations: NDArray[np.float64],
+        openings_m: NDArray[np.float64],
+        instance_id: int,
+    ) -> NDArray[np.float64]:
+        """(C,) greatest opening with which the hand comes to its place freely, NaN where none.
+
+        No point may lie in the open hand or in what it sweeps on its straight approach, and
+        between the fingers none but of the object to be picked.
+
+        Args:
+            openings_m: (C, K) openings to try in rising order, NaN = none.
+        """
+        gripper, count = self.settings.gripper, len(positions_m)
+        if not count:
+            return np.zeros(0)
+        # Relative to a nearby origin, single precision is good for micrometres.
+        origin = positions_m.mean(axis=0)
+        axes = rotations.astype(np.float32)
+        shift = np.einsum("ci,cij->cj", positions_m - origin, rotations).astype(np.float32)
+        offsets_m = self.points_m - origin.astype(np.float32)
+        # The hand is flattest across its fingers: few points are left to look at after that.
+        across = np.abs(offsets_m @ axes[:, :, 0].T - shift[:, 0])
+        point, hand = np.divmod(np.flatnonzero(across < gripper.palm_depth_m / 2), count)
+        across, nearby = across[point, hand], offsets_m[point]
+        along, below = (
+            np.einsum("ei,ei->e", nearby, axes[hand, :, axis]) - shift[hand, axis]
+            for axis in (1, 2)
+        )
+        along = np.abs(along)
+        front = gripper.palm_front_m
+        back = front - gripper.palm_length_m - self.settings.approach_m
+        in_palm = (along < gripper.palm_width_m / 2) & (below > back) & (below <= front)
+        beside = (across < gripper.finger_width_m / 2) & (below > front) & (below < gripper.tip_m)
+        beside &= along < gripper.opening_m / 2 + gripper.finger_thickness_m
+        blocked = np.bincount(hand[in_palm], minlength=count) > 0
+        hand, off_m = hand[beside], along[beside]
+        foreign = self.ids[point[beside]] != instance_id
+        best = np.full(count, np.nan)
+        for opening_m in openings_m.T:
+            inner_m = (opening_m / 2)[hand]
+            hit = (off_m > inner_m) & (off_m < inner_m + gripper.finger_thickness_m)
+            hit |= foreign & (off_m <= inner_m)
+            hits = np.bincount(hand[hit], minlength=count) > 0
+            best = np.where(hits | np.isnan(opening_m), best, opening_m)
+        return np.where(blocked, np.nan, best)
+
+
+def find_obstacles(cloud: SceneCloud, settings: HandSettings) -> Obstacles:
+    """Points of the cloud that stand over its support plane, and the plane."""
+    plane = cloud.support_plane
+    if plane is None:
+        return Obstacles(cloud.points_m, cloud.instance_ids, None, settings)
+    # No part of the hand comes below the table clearance, so neither do its collisions.
+    high = np.flatnonzero(plane.height_m(cloud.points_m) >= settings.table_clearance_m)
+    return Obstacles(cloud.points_m[high], cloud.instance_ids[high], plane, settings)
 
 
 def least_height_m(
@@ -62,6 +138,23 @@ def least_height_m(
     ends = np.minimum(back_m * axes[:, 2], gripper.palm_front_m * axes[:, 2])
     lowest: NDArray[np.float64] = tcp_m + np.minimum(tips - fingers, ends - palm)
     return lowest
+
+
+def greatest_opening_m(
+    positions_m: NDArray[np.float64],
+    rotations: NDArray[np.float64],
+    plane: Plane,
+    gripper: Gripper,
+    clearance_m: float,
+) -> NDArray[np.float64]:
+    """(C,) opening up to which the fingers stay ``clearance_m`` over the plane, may be below 0."""
+    axes = np.einsum("i,cij->cj", plane.normal, rotations)
+    ends = np.minimum(gripper.tip_m * axes[:, 2], gripper.palm_front_m * axes[:, 2])
+    room_m = plane.height_m(positions_m) + ends - clearance_m
+    room_m -= np.abs(axes[:, 0]) * gripper.finger_width_m / 2
+    reach_m = room_m / np.maximum(np.abs(axes[:, 1]), 1e-9)
+    result: NDArray[np.float64] = 2 * (reach_m - gripper.finger_thickness_m)
+    return result
 
 
 def _image_axes(rays: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -90,7 +183,11 @@ class SeenSpace:
         offsets = cloud.points_m.astype(np.float64) - cloud.viewpoint_m
         ranges = np.linalg.norm(offsets, axis=1)
         usable = ranges > 1e-6
-        offsets, ranges, ids = offsets[usable], ranges[usable], cloud.instance_ids[usable]
+        offsets, ranges, ids = (
+            offsets[usable],
+            ranges[usable],
+            cloud.instance_ids[usable],
+        )
         self._axes = _image_axes(offsets / ranges[:, None])
         self._viewpoint_m = cloud.viewpoint_m
         self._margin_m = margin_m

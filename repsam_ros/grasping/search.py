@@ -29,20 +29,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.candidates import Candidates, make_candidates
-from repsam_ros.grasping.collisions import SeenSpace, hits_points
+from repsam_ros.grasping.collisions import Obstacles, SeenSpace, find_obstacles
 from repsam_ros.grasping.orientations import Orientations
 from repsam_ros.grasping.planners import PlanResult
+from repsam_ros.grasping.selection import IsLate, choose
 from repsam_ros.grasping.settings import HandSettings, SearchSettings
 from repsam_ros.grasping.targets import Target, make_target
 from repsam_ros.structures import Grasp, Plane, SceneCloud
-
-_BATCH = 8
 
 Propose = Callable[[Target, Plane | None, SearchSettings, Counter[str]], Orientations]
 Score = Callable[[Target, Candidates], NDArray[np.float64]]
 
 
-IsLate = Callable[[], bool]
 PlanOne = Callable[[int, Counter[str], IsLate], list[Grasp]]
 
 
@@ -83,15 +81,6 @@ def highest_first(cloud: SceneCloud, targets: Collection[int] | None) -> list[in
     return sorted(wanted, key=lambda each: -tops_m[each])
 
 
-def obstacle_points(cloud: SceneCloud, settings: HandSettings) -> NDArray[np.float32]:
-    """(M, 3) points that the hand may not hit."""
-    if cloud.support_plane is None:
-        return cloud.points_m
-    # No part of the hand comes below the table clearance, so neither do its collisions.
-    heights_m = cloud.support_plane.height_m(cloud.points_m)
-    return cloud.points_m[heights_m >= settings.table_clearance_m]
-
-
 def search(
     cloud: SceneCloud,
     settings: SearchSettings,
@@ -118,8 +107,8 @@ class _Search:
         return SeenSpace(self.cloud, self.settings.occlusion_margin_m)
 
     @cached_property
-    def _obstacles_m(self) -> NDArray[np.float32]:
-        return obstacle_points(self.cloud, self.settings)
+    def _obstacles(self) -> Obstacles:
+        return find_obstacles(self.cloud, self.settings)
 
     def plan(self, instance_id: int, rejected: Counter[str], is_late: IsLate) -> list[Grasp]:
         cloud, settings = self.cloud, self.settings
@@ -134,86 +123,15 @@ class _Search:
         scores = self.score(target, found)
         order = np.argsort(-scores, kind="stable")[: settings.max_checked_per_object]
         found, scores = found.take(order), scores[order]
-        widths_m = settings.opening_m(found.parts_m)
-        near_m = _near(self._obstacles_m, target, settings)
-        chosen = _choose(found, widths_m, near_m, settings, rejected, is_late)
+        near = self._obstacles.near(target.points_m)
+        chosen = choose(found, near, instance_id, settings, rejected, is_late)
         return [
             Grasp(
                 position_m=found.positions_m[index],
                 rotation=found.rotations[index],
-                width_m=float(widths_m[index]),
+                width_m=width_m,
                 score=float(scores[index]),
                 instance_id=instance_id,
             )
-            for index in chosen
+            for index, width_m in chosen
         ]
-
-
-def _near(
-    obstacles_m: NDArray[np.float32], target: Target, settings: HandSettings
-) -> NDArray[np.float32]:
-    """Obstacles that a hand at the object could meet."""
-    hand = settings.gripper
-    hand_m = hand.finger_length_m + hand.palm_length_m + hand.palm_width_m / 2
-    near_m = np.ptp(target.points_m, axis=0).max() / 2 + hand_m + settings.approach_m
-    middle_m = (target.points_m.min(axis=0) + target.points_m.max(axis=0)) / 2
-    offsets_m = np.abs(obstacles_m - middle_m.astype(np.float32))
-    near: NDArray[np.float32] = obstacles_m[offsets_m.max(axis=1) < near_m]
-    return near
-
-
-def _choose(
-    found: Candidates,
-    widths_m: NDArray[np.float64],
-    obstacles_m: NDArray[np.float32],
-    settings: SearchSettings,
-    rejected: Counter[str],
-    is_late: IsLate,
-) -> list[int]:
-    """Indices of the first candidates that are free and unlike each other."""
-    chosen: list[int] = []
-    waiting = np.arange(len(found))
-    while len(waiting) and len(chosen) < settings.max_grasps_per_object and not is_late():
-        batch = _unlike(found, waiting, settings)
-        hits = hits_points(
-            found.positions_m[batch],
-            found.rotations[batch],
-            widths_m[batch],
-            obstacles_m,
-            settings.gripper,
-            settings.approach_m,
-        )
-        rejected["collision"] += int(hits.sum())
-        waiting = waiting[~np.isin(waiting, batch)]
-        for best in batch[~hits][: settings.max_grasps_per_object - len(chosen)]:
-            chosen.append(int(best))
-            repeats = _similar(found, int(best), waiting, settings)
-            rejected["similar"] += int(repeats.sum())
-            waiting = waiting[~repeats]
-    return chosen
-
-
-def _unlike(
-    found: Candidates, waiting: NDArray[np.intp], settings: SearchSettings
-) -> NDArray[np.intp]:
-    """The first of those waiting that differ from each other, at most a batch."""
-    batch: list[int] = []
-    while len(waiting) and len(batch) < _BATCH:
-        best, waiting = int(waiting[0]), waiting[1:]
-        batch.append(best)
-        waiting = waiting[~_similar(found, best, waiting, settings)]
-    return np.array(batch, np.intp)
-
-
-def _similar(
-    found: Candidates, best: int, others: NDArray[np.intp], settings: SearchSettings
-) -> NDArray[np.bool_]:
-    """(len(others),) whether these are the same grasp as ``best``; half turns are the same."""
-    apart_m = np.linalg.norm(found.positions_m[others] - found.positions_m[best], axis=1)
-    cosine = np.cos(settings.similar_angle_rad)
-    along = found.rotations[others]
-    same_approach = along[:, :, 2] @ found.rotations[best, :, 2] > cosine
-    same_closing = np.abs(along[:, :, 1] @ found.rotations[best, :, 1]) > cosine
-    near = apart_m < settings.similar_distance_m
-    similar: NDArray[np.bool_] = near & same_approach & same_closing
-    return similar

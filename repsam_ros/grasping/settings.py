@@ -21,6 +21,8 @@ class HandSettings:
         gripper: The hand.
         width_reserve_m: The hand opens at least this much wider than any part it grasps.
         finger_clearance_m: Room left on either side of the part, as far as the hand opens.
+        openings: Openings that are tried, from that up to the widest; the widest free one is
+            taken, since parts often go on where the camera does not see them.
         table_clearance_m: Least height of any part of the hand over the support plane.
         approach_m: Length of the straight approach that is checked for collisions.
         min_points: Least number of points that make an object, and of points between the fingers.
@@ -35,6 +37,7 @@ class HandSettings:
     gripper: Gripper = field(default_factory=Gripper)
     width_reserve_m: float = 0.008
     finger_clearance_m: float = 0.008
+    openings: int = 4
     table_clearance_m: float = 0.006
     approach_m: float = 0.1
     min_points: int = 10
@@ -49,8 +52,8 @@ class HandSettings:
             raise ConfigError("width_reserve_m must be positive and below the gripper's opening_m")
         if self.finger_clearance_m < 0 or self.approach_m < 0 or self.deadline_s < 0:
             raise ConfigError("finger_clearance_m, approach_m and deadline_s must not be negative")
-        if min(self.min_points, self.max_grasps_per_object) < 1:
-            raise ConfigError("min_points and max_grasps_per_object must be at least 1")
+        if min(self.min_points, self.max_grasps_per_object, self.openings) < 1:
+            raise ConfigError("min_points, max_grasps_per_object, openings must be at least 1")
         if not np.all(np.less(self.workspace_low_m, self.workspace_high_m)):
             raise ConfigError("workspace_low_m must lie below workspace_high_m")
 
@@ -62,6 +65,12 @@ class HandSettings:
     def opening_m(self, parts_m: NDArray[np.float64]) -> NDArray[np.float64]:
         """(...,) opening with which the hand goes round parts of these widths."""
         return np.minimum(parts_m + 2 * self.finger_clearance_m, self.gripper.opening_m)
+
+    def openings_m(self, parts_m: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(C, openings) openings to try on parts of these (C,) widths, in rising order."""
+        least_m = self.opening_m(parts_m)[:, None]
+        shares = np.linspace(0, 1, self.openings)
+        return least_m + (self.gripper.opening_m - least_m) * shares
 
     def in_workspace(self, positions_m: NDArray[np.float64]) -> NDArray[np.bool_]:
         """(...,) whether (..., 3) tool centre points lie within the limits."""
@@ -111,7 +120,11 @@ class SearchSettings(HandSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        counts = (self.samples_per_object, self.samples_sharing, self.max_points_per_object)
+        counts = (
+            self.samples_per_object,
+            self.samples_sharing,
+            self.max_points_per_object,
+        )
         if min(*counts, self.rolls) < 1:
             raise ConfigError("samples, points and rolls must be at least 1")
         if not self.depths_m or min(self.depths_m) <= 0:

@@ -166,25 +166,32 @@ def _cut(surface: Surface, hands: Hands, settings: SearchSettings, beyond_m: flo
     # A part that is not too wide, and the gap that ends it, lie within this reach.
     reach_m = np.float32(settings.max_width_m + gap_m(settings))
     half_m = np.float32(settings.gripper.finger_width_m / 2)
-    origin_m = surface.local_m[hands.rotation, :, hands.sample]
-    across_m, along_m, below_m = (
-        surface.local_m[hands.rotation, axis] - origin_m[:, axis, None] for axis in range(3)
+    # Hands that differ in their reach alone share a slab.
+    places = surface.local_m.shape[2]
+    slab, slab_of = np.unique(hands.rotation * places + hands.sample, return_inverse=True)
+    rotation, sample = np.divmod(slab, places)
+    inside = (
+        np.abs(surface.local_m[rotation, 0] - surface.local_m[rotation, 0, sample, None]) <= half_m
     )
-    tip_m = hands.tip_m.astype(np.float32)
-    inside = np.abs(across_m) <= half_m
-    inside &= np.abs(along_m) < reach_m
-    inside &= below_m <= (tip_m + np.float32(beyond_m))[:, None]
-    flat = np.flatnonzero(inside)
-    hand, point = np.divmod(flat, inside.shape[1])
-    below_m = below_m.reshape(-1)[flat]
-    return _Slabs(
-        hand,
-        across_m.reshape(-1)[flat],
-        along_m.reshape(-1)[flat],
-        below_m,
-        surface.facing[hands.rotation[hand], point],
-        below_m <= tip_m[hand],
+    row, point = np.divmod(np.flatnonzero(inside), places)
+    origin_m = surface.local_m[rotation, :, sample]
+    along_m = surface.local_m[rotation[row], 1, point] - origin_m[row, 1]
+    near = np.flatnonzero(np.abs(along_m) < reach_m)
+    row, point, along_m = row[near], point[near], along_m[near]
+    across_m, below_m = (
+        surface.local_m[rotation[row], axis, point] - origin_m[row, axis] for axis in (0, 2)
     )
+    facing = surface.facing[rotation[row], point]
+    # Each hand gets a copy of the entries of its slab.
+    counts = np.bincount(row, minlength=len(slab))
+    starts = np.cumsum(counts) - counts
+    mine = counts[slab_of]
+    hand = np.repeat(np.arange(len(hands)), mine)
+    entry = np.arange(len(hand)) + np.repeat(starts[slab_of] - (np.cumsum(mine) - mine), mine)
+    below_m, tip_m = below_m[entry], hands.tip_m.astype(np.float32)[hand]
+    kept = np.flatnonzero(below_m <= tip_m + np.float32(beyond_m))
+    hand, entry, below_m, tip_m = hand[kept], entry[kept], below_m[kept], tip_m[kept]
+    return _Slabs(hand, across_m[entry], along_m[entry], below_m, facing[entry], below_m <= tip_m)
 
 
 def _connected(slabs: _Slabs, count: int, settings: SearchSettings) -> _Slabs:

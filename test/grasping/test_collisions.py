@@ -1,11 +1,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
-from repsam_ros.grasping.collisions import SeenSpace, hits_points
+from repsam_ros.grasping.collisions import Obstacles, SeenSpace, greatest_opening_m
 from repsam_ros.grasping.gripper import Gripper
+from repsam_ros.grasping.settings import HandSettings
+from repsam_ros.structures import Plane
 
 
 def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
@@ -14,36 +18,62 @@ def random_rotations(rng: np.random.Generator, count: int) -> np.ndarray:
     return matrices
 
 
-@given(seed=st.integers(0, 2**31), approach_m=st.floats(0, 0.3))
-@settings(max_examples=40, deadline=None)
-def test_hits_agree_with_the_boxes_of_the_hand(seed: int, approach_m: float) -> None:
+def obstacles_of(points_m: np.ndarray, ids: np.ndarray, settings: HandSettings) -> Obstacles:
+    return Obstacles(points_m.astype(np.float32), ids.astype(np.uint32), None, settings)
+
+
+@given(seed=st.integers(0, 2**31), approach_m=st.floats(0, 0.3), own=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_the_free_opening_agrees_with_the_boxes_of_the_hand(
+    seed: int, approach_m: float, own: bool
+) -> None:
+    """Each opening is tested by going through the boxes one by one, in double precision."""
     rng = np.random.default_rng(seed)
     rotations = random_rotations(rng, 6)
     positions = rng.uniform(-0.1, 0.1, (6, 3)) + 0.5
-    widths = rng.uniform(0.02, 0.08, 6)
+    openings = np.sort(rng.uniform(0.02, 0.08, (6, 3)), axis=1)
+    openings[rng.random((6, 3)) < 0.2] = np.nan
     points = (rng.uniform(-0.25, 0.25, (40, 3)) + 0.5).astype(np.float32)
-    gripper = Gripper()
-    expected, unclear = np.zeros(6, bool), np.zeros(6, bool)
+    hand = HandSettings(approach_m=approach_m)
+    expected, unclear = np.full(6, np.nan), np.zeros(6, bool)
     for index in range(6):
         local = (points - positions[index]) @ rotations[index]
-        for low, high in gripper.boxes(widths[index], approach_m):
-            depth = np.minimum(local - low, high - local).min(axis=1)
-            expected[index] |= (depth > 0).any()
-            unclear[index] |= (np.abs(depth) < 1e-5).any()
-    hits = hits_points(positions, rotations, widths, points, gripper, approach_m)
-    assert (hits == expected)[~unclear].all()
+        for opening in openings[index][~np.isnan(openings[index])]:
+            fingers = hand.gripper.boxes(opening, approach_m)
+            inside = fingers[0].copy()
+            inside[:, 1] = -opening / 2, opening / 2
+            boxes = fingers if own else [*fingers, inside]
+            depths = [np.minimum(local - low, high - local).min(axis=1) for low, high in boxes]
+            unclear[index] |= bool((np.abs(depths) < 1e-5).any())
+            if np.max(depths) <= 0:
+                expected[index] = opening
+    obstacles = obstacles_of(points, np.full(len(points), 1 if own else 2), hand)
+    free = obstacles.free_opening_m(positions, rotations, openings, instance_id=1)
+    assert np.array_equal(free[~unclear], expected[~unclear], equal_nan=True)
 
 
-def test_nothing_is_hit_in_an_empty_scene() -> None:
-    hits = hits_points(
-        np.zeros((2, 3)),
-        np.tile(np.eye(3), (2, 1, 1)),
-        np.full(2, 0.05),
-        np.zeros((0, 3), np.float32),
-        Gripper(),
-        0.1,
-    )
-    assert not hits.any()
+def test_an_empty_scene_lets_the_hand_open_fully() -> None:
+    empty = obstacles_of(np.zeros((0, 3)), np.zeros(0), HandSettings())
+    positions, rotations = np.zeros((2, 3)), np.tile(np.eye(3), (2, 1, 1))
+    openings = empty.openings_m(positions, rotations, np.array([0.03, 0.07]))
+    assert openings[:, 0] == pytest.approx([0.03 + 0.016, 0.08])
+    assert empty.free_opening_m(positions, rotations, openings, 1) == pytest.approx([0.08, 0.08])
+
+
+@given(tilt_rad=st.floats(0, 1.2), roll_rad=st.floats(0, np.pi), height_m=st.floats(0.015, 0.1))
+def test_the_table_limits_the_opening(tilt_rad: float, roll_rad: float, height_m: float) -> None:
+    turn = Rotation.from_euler("x", np.pi + tilt_rad) * Rotation.from_euler("z", roll_rad)
+    rotation = turn.as_matrix()
+    place = np.array([[0, 0, height_m]])
+    plane, gripper = Plane(np.array([0, 0, 1.0]), 0.0), Gripper()
+    most_m = greatest_opening_m(place, rotation[None], plane, gripper, 0.005)[0]
+    for opening_m in np.linspace(0, 0.08, 9):
+        grid = np.stack(np.meshgrid(*[[0, 1]] * 3), axis=-1).reshape(-1, 3)
+        low, high = gripper.boxes(opening_m)[:2].transpose(1, 0, 2)
+        every = np.concatenate([np.where(bits, high, low) for bits in grid])
+        lowest_m = (every @ rotation.T + place)[:, 2].min()
+        if abs(lowest_m - 0.005) > 1e-6:
+            assert (lowest_m > 0.005) == (opening_m <= most_m)
 
 
 def test_space_behind_objects_is_unknown_and_before_them_is_known(scenes) -> None:

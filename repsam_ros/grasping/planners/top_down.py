@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.grasping.collisions import hits_points, least_height_m
+from repsam_ros.grasping.collisions import Obstacles, find_obstacles, least_height_m
 from repsam_ros.grasping.orientations import perpendicular
 from repsam_ros.grasping.planners import Planner, PlanResult
 from repsam_ros.grasping.rejections import reject
-from repsam_ros.grasping.search import IsLate, obstacle_points, plan_each
+from repsam_ros.grasping.search import plan_each
+from repsam_ros.grasping.selection import IsLate
 from repsam_ros.grasping.settings import HandSettings
 from repsam_ros.structures import Grasp, SceneCloud
 
@@ -43,14 +44,14 @@ class Config(HandSettings):
 
 def build(config: Config) -> Planner:
     def plan(cloud: SceneCloud, targets: Collection[int] | None = None) -> PlanResult:
-        obstacles_m = obstacle_points(cloud, config)
+        obstacles = find_obstacles(cloud, config)
 
         def plan_one(instance_id: int, rejected: Counter[str], is_late: IsLate) -> list[Grasp]:
             points_m = cloud.points_m[cloud.instance_ids == instance_id].astype(np.float64)
             if len(points_m) < config.min_points:
                 rejected["too_small"] += 1
                 return []
-            return _plan_object(cloud, points_m, instance_id, obstacles_m, config, rejected)
+            return _plan_object(cloud, points_m, instance_id, obstacles, config, rejected)
 
         return plan_each(cloud, targets, config, plan_one)
 
@@ -61,7 +62,7 @@ def _plan_object(
     cloud: SceneCloud,
     points_m: NDArray[np.float64],
     instance_id: int,
-    obstacles_m: NDArray[np.float32],
+    obstacles: Obstacles,
     config: Config,
     rejected: Counter[str],
 ) -> list[Grasp]:
@@ -79,17 +80,17 @@ def _plan_object(
     centre_m[:, 2] = low_m[roll, 2] + depth_m - config.gripper.tip_m
     rotations, parts_m = rotations[roll], (high_m - low_m)[roll, 1]
     positions_m = np.einsum("cij,cj->ci", rotations, centre_m)
-    widths_m = config.opening_m(parts_m)
+    openings_m = obstacles.openings_m(positions_m, rotations, parts_m)
     reasons = {
         "too_wide": parts_m > config.max_width_m,
         "workspace": ~config.in_workspace(positions_m),
     }
     if plane is not None:
-        height_m = least_height_m(positions_m, rotations, widths_m, plane, config.gripper)
+        least_m = config.opening_m(parts_m)
+        height_m = least_height_m(positions_m, rotations, least_m, plane, config.gripper)
         reasons["table"] = height_m < config.table_clearance_m
-    reasons["collision"] = hits_points(
-        positions_m, rotations, widths_m, obstacles_m, config.gripper, config.approach_m
-    )
+    widths_m = obstacles.free_opening_m(positions_m, rotations, openings_m, instance_id)
+    reasons["collision"] = np.isnan(widths_m)
     free = np.flatnonzero(reject(reasons, rejected))[: config.max_grasps_per_object]
     return [
         Grasp(
