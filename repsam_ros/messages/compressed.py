@@ -147,22 +147,33 @@ def _rvl_numbers(data: bytes) -> NDArray[np.int64]:
 
 def _rvl_pixels(numbers: NDArray[np.int64], count: int) -> NDArray[np.uint16]:
     """Runs of zeros and of pixels, in turn; each pixel as its difference to the one before."""
-    is_pixel = np.zeros(count, bool)
-    is_difference = np.zeros(len(numbers), bool)
+    values = numbers.tolist()
+    pixels_at, numbers_at, runs = [], [], []
     pixel = number = 0
     while pixel < count:
-        if number + 2 > len(numbers):
+        if number + 2 > len(values):
             raise FrameError("truncated", f"depth image: RVL ends at pixel {pixel} of {count}")
-        zeros, run = int(numbers[number]), int(numbers[number + 1])
-        pixel, number = pixel + zeros, number + 2
+        pixel, run, number = pixel + values[number], values[number + 1], number + 2
         if pixel + run > count:
             raise FrameError("undecodable", f"depth image: RVL holds more than {count} pixels")
-        if number + run > len(numbers):
+        if number + run > len(values):
             raise FrameError("truncated", f"depth image: RVL ends at pixel {pixel} of {count}")
-        is_pixel[pixel : pixel + run] = True
-        is_difference[number : number + run] = True
+        if run:
+            pixels_at.append(pixel)
+            numbers_at.append(number)
+            runs.append(run)
         pixel, number = pixel + run, number + run
-    coded = numbers[is_difference]
+    coded = numbers[_inside(numbers_at, runs, len(values))]
     pixels = np.zeros(count, np.uint16)
-    pixels[is_pixel] = (np.cumsum((coded >> 1) ^ -(coded & 1)) & 0xFFFF).astype(np.uint16)
+    differences = (coded >> 1) ^ -(coded & 1)
+    pixels[_inside(pixels_at, runs, count)] = (np.cumsum(differences) & 0xFFFF).astype(np.uint16)
     return pixels
+
+
+def _inside(starts: list[int], runs: list[int], count: int) -> NDArray[np.bool_]:
+    """(count,) True in runs that do not overlap."""
+    steps = np.zeros(count + 1, np.int8)
+    first, length = np.array(starts, np.int64), np.array(runs, np.int64)
+    steps[first] += 1
+    steps[first + length] -= 1
+    return np.cumsum(steps[:-1], dtype=np.int8) > 0
