@@ -6,9 +6,10 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from repsam_ros.paths import atomic_path, file_sha256
 _log = logging.getLogger(__name__)
 _FORMAT = 1
 _POLL_S = 0.1
+# Engines are tens of megabytes; a model in one precision has two.
+_MOST_ENGINES = 16
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,8 @@ class EngineCache:
         key = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()[:32]
         found = self._find(key, wanted)
         if isinstance(found, CachedEngine):
+            with suppress(OSError):  # a cache that is only read keeps no order of use
+                os.utime(self._paths(key)[1])
             return found
         with self.writing(), self._locked(key, request.onnx.name, watch, timeout_s):
             # Another process may have built it while this one waited.
@@ -106,7 +111,9 @@ class EngineCache:
                 engine, _ = self._paths(key)
                 _log.warning("%s is not used and built anew: %s", engine, found)
             self._remove_leftovers(key)
-            return self._build(key, wanted, request, watch, timeout_s)
+            built = self._build(key, wanted, request, watch, timeout_s)
+            self._remove_unused()
+            return built
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -167,6 +174,19 @@ class EngineCache:
         """Temporary files of a process that was killed; the lock says that none is at work."""
         for path in self.folder.glob(f".{key}.*"):
             path.unlink(missing_ok=True)
+
+    def _remove_unused(self) -> None:
+        """Engines that were not used for longest: of other models and old versions mostly."""
+        used_s = {}
+        for sidecar in self.folder.glob("*.json"):
+            with suppress(FileNotFoundError):  # another process may remove it too
+                used_s[sidecar.stem] = sidecar.stat().st_mtime
+        keys = [key for key in used_s if (self.folder / f"{key}.engine").exists()]
+        for key in sorted(keys, key=lambda key: used_s[key])[:-_MOST_ENGINES]:
+            engine, sidecar = self._paths(key)
+            _log.info("%s is removed: %d others were used since", engine, _MOST_ENGINES)
+            for path in (engine, sidecar):
+                path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, key: str, what: str, watch: BuildWatch, timeout_s: float) -> Iterator[None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from repsam_ros.backends import _engine_cache
 from repsam_ros.backends._engine_build import BuildWatch, EngineRequest
 from repsam_ros.backends._engine_cache import EngineCache, graph_sha256
 from repsam_ros.errors import BackendError
@@ -61,6 +63,24 @@ def test_an_engine_is_built_once_and_described(filled, wanted, caplog):
     assert sidecar["built_for"]["graph_sha256"] == graph_sha256(wanted.onnx)
     assert not caplog.records, "nothing was built"
     assert not list(filled.glob(".*")), "no temporary file is left"
+
+
+def test_engines_that_were_not_used_for_longest_make_room(folder, wanted, monkeypatch):
+    monkeypatch.setattr(_engine_cache, "_MOST_ENGINES", 3)
+    cache, first = EngineCache(folder), the(folder, ".engine")
+    content, sidecar = first.read_bytes(), first.with_suffix(".json").read_bytes()
+    others = [folder / f"{number:032d}.engine" for number in range(3)]
+    for age_s, path in enumerate((*others, first), 100):
+        path.write_bytes(content)
+        path.with_suffix(".json").write_bytes(sidecar)
+        os.utime(path.with_suffix(".json"), (age_s, age_s))
+    (folder / "0.passed.json").write_text("{}")
+    os.utime(others[0].with_suffix(".json"))
+    cache.get_or_build(wanted, VERSION, GPU)  # both of these are used now
+    built = cache.get_or_build(wanted, VERSION, {**GPU, "driver": 13010}).path
+    assert set(folder.glob("*.engine")) == {others[0], first, built}
+    assert not others[1].with_suffix(".json").exists()
+    assert (folder / "0.passed.json").exists()
 
 
 def change_engine(folder: Path) -> None:
