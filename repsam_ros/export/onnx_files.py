@@ -36,18 +36,18 @@ def write_graphs(network: RepSam, precision: str, folder: Path) -> dict[str, Any
         "depth_m": torch.ones((1, height, width)),
         "intrinsics": torch.tensor([[width, width, width / 2, height / 2]], dtype=torch.float32),
     }
-    encoder = EncoderGraph(ready)
-    with torch.no_grad():
-        _, *state = encoder(*canvas.values())
-    points = torch.rand((_EXAMPLE_PROMPTS, 2)) * height
     opset = OPSETS[precision]
     path = folder / f"encoder.{precision}.onnx"
-    described = {"encoder": _write(encoder, canvas, ("heatmap", *STATE), path, opset)}
-    inputs = dict(zip(STATE, state, strict=True)) | {"points_px": points}
+    encoder = _write(EncoderGraph(ready), canvas, ("heatmap", *STATE), path, opset)
+    # Exporting needs shapes only: running ViT-H on a CPU for its state would take minutes.
+    inputs = {name: _zeros(encoder["outputs"][name]) for name in STATE}
+    inputs["points_px"] = torch.zeros((_EXAMPLE_PROMPTS, 2))
     path = folder / f"decoder.{precision}.onnx"
     outputs = ("mask_logits", "predicted_iou")
-    described["decoder"] = _write(DecoderGraph(ready), inputs, outputs, path, opset)
-    return described
+    return {
+        "encoder": encoder,
+        "decoder": _write(DecoderGraph(ready), inputs, outputs, path, opset),
+    }
 
 
 def _write(
@@ -89,6 +89,10 @@ def _tensor(value: onnx.ValueInfoProto) -> dict[str, Any]:
         "dtype": onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type).name,
         "shape": [dim.dim_param or dim.dim_value for dim in kind.shape.dim],
     }
+
+
+def _zeros(described: dict[str, Any]) -> Tensor:
+    return torch.zeros(described["shape"], dtype=getattr(torch, described["dtype"]))
 
 
 @contextmanager
