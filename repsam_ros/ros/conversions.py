@@ -54,7 +54,7 @@ def candidates_message(grasps: Sequence[Grasp], stamp_ns: int, frame_id: str) ->
 
 def grasps_message(grasps: Sequence[Grasp], stamp_ns: int, frame_id: str) -> PoseArray:
     """``~/grasps``: poses of the grasp frame, in their order."""
-    poses = [_pose(grasp.position_m, grasp.rotation) for grasp in grasps]
+    poses = [make_pose(grasp.position_m, grasp.rotation) for grasp in grasps]
     return PoseArray(header=make_header(stamp_ns, frame_id), poses=poses)
 
 
@@ -65,7 +65,7 @@ def view_pose_message(cloud: SceneCloud) -> PoseStamped:
     while the cloud stays in the optical frame.
     """
     header = make_header(cloud.stamp_ns, cloud.frame_id)
-    return PoseStamped(header=header, pose=_pose(cloud.viewpoint_m, np.eye(3)))
+    return PoseStamped(header=header, pose=make_pose(cloud.viewpoint_m, np.eye(3)))
 
 
 def viewpoint_from_pose(msg: PoseStamped) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ def plane_marker(cloud: SceneCloud) -> Marker:
     centre_m = near_m.mean(axis=0) if len(near_m) else np.zeros(3)
     origin_m = centre_m - plane.height_m(centre_m) * plane.normal
     marker.action = Marker.ADD
-    marker.pose = _pose(origin_m, _axes_with_z(plane.normal))
+    marker.pose = make_pose(origin_m, _axes_with_z(plane.normal))
     marker.scale.x, marker.scale.y, marker.scale.z = _PLANE_SIZE_M
     marker.color.r, marker.color.g, marker.color.b, marker.color.a = 0.5, 0.6, 0.7, 0.4
     return marker
@@ -120,7 +120,8 @@ def make_point(position_m: NDArray[np.floating]) -> Point:
     return Point(x=x, y=y, z=z)
 
 
-def _pose(position_m: NDArray[np.float64], rotation: NDArray[np.float64]) -> Pose:
+def make_pose(position_m: NDArray[np.float64], rotation: NDArray[np.float64]) -> Pose:
+    """A Pose from (3,) metres and a (3, 3) rotation."""
     x, y, z, w = (float(value) for value in Rotation.from_matrix(rotation).as_quat())
     return Pose(position=make_point(position_m), orientation=Quaternion(x=x, y=y, z=z, w=w))
 

@@ -23,12 +23,14 @@ from repsam_ros.messages import unpack_cloud
 from repsam_ros.ros.conversions import (
     candidates_message,
     grasps_message,
+    make_header,
     plane_from_marker,
     viewpoint_from_pose,
 )
 from repsam_ros.ros.grasp_planner_parameters import PARAMETERS, planner_from
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.markers import grasp_markers
+from repsam_ros.ros.moveit_grasps import moveit_grasp_message, moveit_grasp_type
 from repsam_ros.ros.qos import input_qos, output_qos
 from repsam_ros.ros.running import run_node
 from repsam_ros.ros.stamp_join import JoinedMessages, StampJoin
@@ -36,6 +38,7 @@ from repsam_ros.structures import SceneCloud
 
 _INPUTS = {"points": PointCloud2, "support_plane": Marker, "view_pose": PoseStamped}
 _OUTPUTS = {"grasps": PoseArray, "grasp_candidates": PointCloud2, "grasp_markers": MarkerArray}
+_MOVEIT = "moveit_grasp"
 _ALL_OBJECTS = 0
 
 
@@ -61,6 +64,8 @@ class GraspPlannerNode(ManagedNode):
         qos = output_qos(self.value("qos.output_depth"))
         for name, message_type in _OUTPUTS.items():
             self.add_output(message_type, name, qos)
+        if moveit_type := moveit_grasp_type():
+            self.add_output(moveit_type, _MOVEIT, qos)
 
     def subscribe(self) -> None:
         self._join = StampJoin(tuple(_INPUTS))
@@ -108,6 +113,11 @@ class GraspPlannerNode(ManagedNode):
         self.publish("grasp_candidates", candidates_message(result.grasps, *where))
         if self.is_watched("grasp_markers"):
             self.publish("grasp_markers", grasp_markers(result.grasps, self._gripper, *where))
+        if result.grasps and moveit_grasp_type():
+            approach_m = self.value(f"{self.value('planner')}.approach_m")
+            header = make_header(*where)
+            best = moveit_grasp_message(result.grasps[0], self._gripper, approach_m, header)
+            self.publish(_MOVEIT, best)
         self.statistics.note("published")
         return result
 

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseArray, PoseStamped
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt32
+from std_srvs.srv import SetBool, Trigger
 from visualization_msgs.msg import Marker
 
 from repsam_ros.grasping.planners import open_planner
@@ -90,6 +93,18 @@ class PlannerRig:
             self.publishers[name].publish(messages[name])
         return messages
 
+    def received(self, sent: dict[str, Any]) -> SceneCloud:
+        """The cloud as the node gets it."""
+        plane = plane_from_marker(sent["support_plane"])
+        return unpack_cloud(sent["points"], plane, viewpoint_from_pose(sent["view_pose"]))
+
+    def set_parameters(self, **values: Any) -> str:
+        """Sets them one after the other; the reasons of those that are refused."""
+        parameters = [Parameter(name, value=value) for name, value in values.items()]
+        request = SetParameters.Request(parameters=[each.to_parameter_msg() for each in parameters])
+        answer = self.rig.session.call(SetParameters, f"{NODE}/set_parameters", request)
+        return " ".join(each.reason for each in answer.results)
+
     def await_grasps(self, stamp_ns: int) -> tuple[PoseArray, PointCloud2]:
         self.rig.wait_until(
             lambda: stamp_ns in self.grasps and stamp_ns in self.candidates, "grasps"
@@ -106,10 +121,13 @@ class PlannerRig:
 def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
     """One process for all of it: a start takes longer than the checks."""
     planner = PlannerRig(rig)
+    _says_that_there_is_no_cloud_yet(planner)
     _gives_the_planners_grasps_with_the_clouds_stamp(planner, cloud)
     _waits_for_plane_and_view_of_the_same_stamp(planner, cloud)
     _plans_for_the_target_alone(planner, cloud)
     _counts_a_cloud_without_its_fields_and_goes_on(planner, cloud)
+    _plans_once_when_asked_and_says_what_it_found(planner, cloud)
+    _takes_another_planner_gripper_and_workspace_while_it_runs(planner, cloud)
     planner.child.send(signal.SIGINT)
     assert planner.child.wait(120) == 0, planner.child.last_words()
 
@@ -124,12 +142,7 @@ def _gives_the_planners_grasps_with_the_clouds_stamp(
     cloud = _stamped(cloud, 1)
     sent = planner.send(cloud)
     poses, rows = planner.await_grasps(cloud.stamp_ns)
-    received = unpack_cloud(
-        sent["points"],
-        plane_from_marker(sent["support_plane"]),
-        viewpoint_from_pose(sent["view_pose"]),
-    )
-    expected = open_planner("antipodal")(received).grasps
+    expected = open_planner("antipodal")(planner.received(sent)).grasps
     found = unpack_grasps(rows)
     assert expected and len(poses.poses) == len(found) == len(expected)
     assert poses.header.frame_id == rows.header.frame_id == cloud.frame_id
@@ -174,3 +187,51 @@ def _counts_a_cloud_without_its_fields_and_goes_on(planner: PlannerRig, cloud: S
     )
     planner.send(good)
     planner.await_grasps(good.stamp_ns)
+
+
+def _says_that_there_is_no_cloud_yet(planner: PlannerRig) -> None:
+    answer = planner.rig.session.call(Trigger, f"{NODE}/plan", Trigger.Request())
+    assert not answer.success and "no cloud" in answer.message
+
+
+def _plans_once_when_asked_and_says_what_it_found(planner: PlannerRig, cloud: SceneCloud) -> None:
+    session, only = planner.rig.session, _stamped(cloud, 7)
+    assert session.call(SetBool, f"{NODE}/enable", SetBool.Request(data=False)).success
+    planner.send(only)
+    planner.rig.await_values(
+        lambda values: values.get("dropped.disabled") == "1", "the cloud to be left alone"
+    )
+    assert only.stamp_ns not in planner.grasps
+    answer = session.call(Trigger, f"{NODE}/plan", Trigger.Request())
+    poses, _ = planner.await_grasps(only.stamp_ns)
+    assert answer.success
+    assert answer.message.startswith(f"{len(poses.poses)} grasps on 2 objects; rejected: ")
+    planner.rig.await_values(
+        lambda values: (
+            values.get("grasps") == str(len(poses.poses))
+            and any(name.startswith("rejected.") for name in values)
+        ),
+        "what was found and rejected",
+    )
+    assert session.call(SetBool, f"{NODE}/enable", SetBool.Request(data=True)).success
+
+
+def _takes_another_planner_gripper_and_workspace_while_it_runs(
+    planner: PlannerRig, cloud: SceneCloud
+) -> None:
+    changes = {
+        "planner": "top_down",
+        "gripper": "robotiq_2f_85",
+        "top_down.workspace_high_m": [0.0, 100.0, 100.0],
+    }
+    assert planner.set_parameters(**changes).strip() == ""
+    fewer = _stamped(cloud, 8)
+    received = planner.received(planner.send(fewer))
+    settings = {"gripper": "robotiq_2f_85", "workspace_high_m": [0.0, 100.0, 100.0]}
+    expected = open_planner("top_down", settings)(received).grasps
+    _, rows = planner.await_grasps(fewer.stamp_ns)
+    found = unpack_grasps(rows)
+    assert [grasp.width_m for grasp in found] == pytest.approx([g.width_m for g in expected])
+    assert {grasp.instance_id for grasp in found} == {1}
+    assert "planner must be one of antipodal, " in planner.set_parameters(planner="telepathic")
+    assert "unknown gripper" in planner.set_parameters(gripper="claw")
