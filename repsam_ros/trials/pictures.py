@@ -37,6 +37,7 @@ Picture = NDArray[np.uint8]
 _HEIGHT_PX = 300
 _QUALITY = 60
 _LAST_MS = 1500
+_PANEL = 70
 _WHITE, _BLACK = (255, 255, 255), (0, 0, 0)
 
 
@@ -91,7 +92,8 @@ def _film(wanted: _Wanted) -> str | None:
             return f"{wanted.example.file}: the attempt ends with {outcome} now, not filmed"
         chains = open_chains(json.dumps(to_plain(config), sort_keys=True), wanted.device)
         seen = _seen(view, row, chains[row.variant])
-    write_film(wanted.out / wanted.example.file, [_beside(seen, p) for p in pictures] or [seen])
+    shown = pictures or [_panel(row.outcome.replace("_", " "))]
+    write_film(wanted.out / wanted.example.file, [_beside(seen, each) for each in shown])
     return None
 
 
@@ -128,6 +130,15 @@ def _in_camera(grasp: Grasp, view: View) -> Grasp:
     turn, shift_m = view.camera_from_world[:3, :3], view.camera_from_world[:3, 3]
     position_m = turn @ grasp.position_m + shift_m
     return replace(grasp, position_m=position_m, rotation=turn @ grasp.rotation)
+
+
+def _panel(words: str) -> Picture:
+    """What stands in place of a film where the hand never moved."""
+    panel = np.full((_HEIGHT_PX, 4 * _HEIGHT_PX // 3, 3), _PANEL, np.uint8)
+    width = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 0.7, 1)[0][0]
+    place = ((panel.shape[1] - width) // 2, _HEIGHT_PX // 2)
+    cv2.putText(panel, words, place, cv2.FONT_HERSHEY_SIMPLEX, 0.7, _WHITE, 1, cv2.LINE_AA)
+    return panel
 
 
 def _beside(seen: Picture, picture: Picture) -> Picture:

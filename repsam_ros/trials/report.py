@@ -113,27 +113,22 @@ def _rate_table(
     perception: Mapping[str, Any] | None = None,
 ) -> None:
     """A variant a line, a group of attempts a column."""
-    counts = {
-        group: {found[variant.name]["total"] for variant in config.variants}
-        for group, found in columns.items()
-    }
-    heads = ["variant"]
-    for group, of in counts.items():
-        heads.append(_TITLES.get(group, group) + (f", n = {min(of)}" if len(of) == 1 else ""))
-    heads += ["mask IoU", "detected"] if perception else []
-    rows = []
+    heads = ["variant", *(_TITLES.get(group, group.replace("_", " ")) for group in columns)]
+    counts = [{rate["total"] for rate in found.values()} for found in columns.values()]
+    is_paired = all(len(of) == 1 for of in counts)
+    rows = [["n", *(str(max(of)) for of in counts)]] if is_paired else []
     for variant in config.variants:
-        cells = [
-            _rate(found[variant.name], len(counts[group]) > 1) for group, found in columns.items()
-        ]
-        if perception:
-            values = (perception[variant.name][key] for key in ("mask_iou", "detected"))
-            cells += ["-" if value is None else f"{value:.1f}" for value in values]
+        cells = [_rate(found[variant.name], counted=not is_paired) for found in columns.values()]
         rows.append([variant.name, *cells])
+    if perception:
+        heads += ["mask IoU", "detected"]
+        for row in rows:
+            values = perception.get(row[0], {}).values()
+            row += ["-" if value is None else f"{value:.1f}" for value in values] or ["", ""]
     page.table(heads, rows)
 
 
-def _rate(rate: Mapping[str, Any], counted: bool) -> str:
+def _rate(rate: Mapping[str, Any], *, counted: bool) -> str:
     if rate["percent"] is None:
         return "-"
     low, high = rate["ci95"]
