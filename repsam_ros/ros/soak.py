@@ -195,7 +195,8 @@ class _Run:
             "perception": _node_account(perception, ("color", "depth", "camera_info")),
             "grasp_planner": _node_account(planner, ("points",)),
             "results_received": {"labels": len(self._labels), "grasps": self._grasps},
-            "unaccounted": self._unaccounted(perception, planner),
+            "unaccounted": {} if self._crash else self._unaccounted(perception, planner),
+            "lost_on_the_way": {} if self._crash else self._lost_on_the_way(perception, planner),
             "frame_rate_hz": _rate_hz(came_s),
             "end_to_end_ms": latency_ms(end_to_end_s),
             "overhead_p50_ms": _overhead_ms(end_to_end_s, perception),
@@ -221,19 +222,25 @@ class _Run:
                 yield f"{name} grows by {growth:.1f} MB an hour, more than {limit:g}"
 
     def _unaccounted(self, perception: dict[str, str], planner: dict[str, str]) -> dict[str, int]:
-        if self._crash:
-            return {}
-        sent, published = len(self._sent_s), int(perception["published"])
+        """What a node received and says nothing about."""
         planned = int(planner["published"]) + sum(dropped_by_cause(planner).values())
         return {
-            "images on the way to perception": 2 * sent
-            - int(perception["received_color"])
-            - int(perception["received_depth"]),
             "images in perception": unaccounted_images(perception),
-            "label maps on the way here": published - len(self._labels),
-            "clouds on the way to the planner": published - int(planner["received_points"]),
             "clouds in the planner": int(planner["received_points"]) - planned,
-            "grasps on the way here": int(planner["published"]) - self._grasps,
+        }
+
+    def _lost_on_the_way(
+        self, perception: dict[str, str], planner: dict[str, str]
+    ) -> dict[str, int]:
+        """What the middleware overwrote because its reader was starved: no node can know."""
+        sent, published = len(self._sent_s), int(perception["published"])
+        return {
+            "color": sent - int(perception["received_color"]),
+            "depth": sent - int(perception["received_depth"]),
+            "camera_info": sent - int(perception["received_camera_info"]),
+            "points": published - int(planner["received_points"]),
+            "labels": published - len(self._labels),
+            "grasps": int(planner["published"]) - self._grasps,
         }
 
     def _is_a_node_gone(self) -> bool:

@@ -23,6 +23,7 @@ def test_a_short_soak_loses_nothing_and_writes_its_record(
     record = json.loads((tmp_path / "soak.json").read_text())
     assert record["frames_sent"] == 30
     assert not any(record["unaccounted"].values()) and record["problems"] == []
+    assert not any(record["lost_on_the_way"].values())
     perception = record["perception"]
     assert perception["received"] == {"color": 30, "depth": 30, "camera_info": 30}
     assert perception["published"] + sum(perception["dropped"].values()) == 30
