@@ -53,6 +53,10 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
     finally:
         core_logger.removeHandler(handler)
         rclpy.utilities.try_shutdown()
+        # The interpreter's end gives handlers of its own back to the system, ignored ones not:
+        # a late signal would kill the process and its exit code.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 class RosLogHandler(logging.Handler):

@@ -138,6 +138,16 @@ def test_killed_and_restarted_it_works_again(rig: Any) -> None:
     expect_good_frame(rig, labels)
 
 
+def test_any_number_of_interrupts_ends_it_cleanly(rig: Any) -> None:
+    """A terminal's Ctrl-C reaches the node and ros2 launch, which interrupts it again."""
+    child = rig.start_perception()
+    rig.session.bring_up(rig.node_name)
+    while child.exit_code is None:
+        child.send(signal.SIGINT)
+        child.wait(0.01)
+    assert child.exit_code == 0, child.last_words()
+
+
 def test_cleanup_frees_the_model() -> None:
     from repsam_ros.ros.perception_node import PerceptionNode
 
