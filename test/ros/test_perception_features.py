@@ -350,3 +350,42 @@ def test_frames_beyond_the_rate_are_counted_by_cause(left: Camera) -> None:
         left.set_parameters(frame_step=1, max_rate_hz=0.0)
     left.await_labels(stamps[8])
     assert not {stamps[2], stamps[6], *stamps[1::2]} & left.labels.keys()
+
+
+def test_a_storm_of_broken_hints_stops_no_frame(left: Camera) -> None:
+    rng = np.random.default_rng(7)
+    ros, kinds = left.rig.ros, tuple(left.hints)
+    nan, huge = float("nan"), 1e30
+
+    def broken_mask(number: int) -> Any:
+        pixels = np.ones((number % 4 + 1, number % 7 + 1), np.uint8)
+        mask = ros.image(pixels, ["rgb8", "mono8", "16UC1"][number % 3])
+        mask.step = [mask.step, 0, 2**31][number % 3]
+        return mask
+
+    for number in range(60):
+        spoiled = b"\x00\x01\x00\x00" + rng.bytes(int(rng.integers(0, 60)))
+        left.hints[kinds[number % 3]].publish(spoiled)
+        point = PointStamped()
+        point.point.x, point.point.y = [nan, huge, -5.0][number % 3], [3.0, -huge, nan][number % 3]
+        left.hints["point"].publish(point)
+        corners = rng.choice([nan, huge, -huge, -1.0], (number % 5 + 2, 2)).tolist()
+        points = [Point32(x=x, y=y) for x, y in corners]
+        left.hints["polygon"].publish(PolygonStamped(polygon=Polygon(points=points)))
+        mask = broken_mask(number)
+        left.hints["mask"].publish(bytes(ros.typestore.serialize_cdr(mask, mask.__msgtype__)))
+        if number % 20 == 0:
+            assert left.await_labels(left.publish_raw()).max() == 3
+    # In a storm only the newest of each kind is looked at; each of these is.
+    left.hint("mask", broken_mask(0))
+    left.click(nan, 3)
+    left.hints["point"].publish(b"\x00\x01\x00\x00\x07")
+    assert left.await_labels(left.publish_raw()).max() == 3
+    left.await_values(
+        lambda values: (
+            int(values.get("rejected.bad_prompt", 0)) >= 1
+            and int(values.get("rejected.ignore_mask_unknown_encoding", 0)) >= 1
+            and int(values.get("dropped.undecodable_prompt", 0)) >= 1
+        ),
+        "the causes",
+    )
