@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report-only",
         action="store_true",
-        help="make the report again from DIR's tables, without any trial",
+        help="of what is in DIR, finished or not, without any further trial",
     )
     add_set_argument(parser, "scenes=20")
 
@@ -24,12 +24,16 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.trials.configuration import TrialsConfig
     from repsam_ros.trials.pictures import show_examples
     from repsam_ros.trials.report import write_report
-    from repsam_ros.trials.runner import run_trials
+    from repsam_ros.trials.runner import SCENES, collect_trials, run_trials
 
     path = preset_path("configuration of trials", "trials", args.config)
     config = load_config(TrialsConfig, path, args.overrides)
+    has_scenes = (args.out / SCENES).is_dir()
     if not args.report_only:
         run_trials(config, args.out, device=args.device, processes=args.processes)
+    elif has_scenes:
+        collect_trials(config, args.out)
+    if has_scenes or not args.report_only:
         show_examples(config, args.out, device=args.device, processes=args.processes)
     print(write_report(config, args.out))
     print(f"written: {args.out / 'attempts.csv'}, {args.out / 'report.html'}")

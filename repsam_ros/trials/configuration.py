@@ -37,6 +37,8 @@ class VariantSettings:
         see: What the model gets of a frame: ``rgbd``, ``rgb`` or ``depth``. The cloud is made
             with depth in any case.
         depth: ``sensor``, or ``exact`` for depth as it truly is.
+        mask_threshold: In place of ``pipeline.masks.mask_threshold``, which was chosen for the
+            default model; other weights have other logits.
         planner: A file of ``repsam_ros/grasping/planners``.
         planner_settings: Of the planner.
     """
@@ -45,6 +47,7 @@ class VariantSettings:
     model: str
     see: str = RGBD
     depth: str = SENSOR
+    mask_threshold: float | None = None
     planner: str = "antipodal"
     planner_settings: dict[str, Any] = field(default_factory=dict)
 

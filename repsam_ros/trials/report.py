@@ -71,9 +71,15 @@ def _title(config: TrialsConfig) -> str:
 def _tell_verdict(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> str:
     told = verdict(config, content)
     page.paragraph(told, strong=True)
+    planned = config.scenes * len(config.strata)
+    if content["scenes"] < planned:
+        page.paragraph(
+            f"Incomplete: {content['scenes']:,} of {planned:,} planned scenes are there.",
+            strong=True,
+        )
     seeds = "held out" if config.is_held_out else "tuning seeds: no result to report"
     page.paragraph(
-        f"{content['scenes']} simulated scenes ({seeds}), {content['attempts']} attempts, "
+        f"{content['scenes']:,} simulated scenes ({seeds}), {content['attempts']:,} attempts, "
         f"pictures by the {config.renderer} renderer. Everything here is simulated: objects, "
         "camera, depth noise and physics. It says nothing about a real robot by itself, and "
         "rates cannot be compared with those of other simulators."

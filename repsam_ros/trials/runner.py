@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 
 from repsam_ros import __version__
-from repsam_ros.adaptation.kept_runs import finish_runs
+from repsam_ros.adaptation.kept_runs import finish_runs, read_result
 from repsam_ros.config import build_config, differences, to_plain
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.weights import find_model
@@ -36,6 +36,7 @@ PROTOCOLS: dict[str, Callable[[TrialsConfig, str, int, Mapping[str, Chain]], Tri
     SINGLE_SHOT: single_shot,
     CLUTTER: clear_table,
 }
+SCENES = "scenes"
 # Of the configuration, what does not change any row.
 _FREE = ("scenes", "bootstrap", "examples")
 
@@ -80,14 +81,7 @@ def run_trials(
         BackendError, CheckpointError, DatasetError: As models, planners and scenes.
     """
     check_objects(config)
-    models = {v.name: find_model(v.model).sha256 for v in config.variants if v.has_network}
-    jobs = {
-        out / "scenes" / f"{name}-{seed}.json": Job(config, models, name, seed, device)
-        # Scene by scene, so that trials that are cut short have all strata.
-        for place in range(config.scenes)
-        for name in config.strata
-        for seed in (config.seeds(name)[place],)
-    }
+    jobs = _jobs(config, out, device)
     start_s = time.monotonic()
     done = finish_runs(
         jobs,
@@ -98,10 +92,42 @@ def run_trials(
         what="trials",
     )
     logger.info("trials: %.0f s", time.monotonic() - start_s)
+    return _write_tables(config, out, jobs, done)
+
+
+def collect_trials(config: TrialsConfig, out: Path) -> list[AttemptRow]:
+    """Writes the tables of the scenes that are there, without any further trial.
+
+    Raises:
+        ConfigError: ``out`` holds results of another configuration.
+    """
+    jobs = _jobs(config, out, "cpu")
+    done = {path: read_result(SceneResult, path) for path in jobs if path.is_file()}
+    for path, result in done.items():
+        _check_kept(path, result, jobs[path])
+    return _write_tables(config, out, jobs, done)
+
+
+def _jobs(config: TrialsConfig, out: Path, device: str) -> dict[Path, Job]:
+    """By the file of the scene; scene by scene, so that a part of the trials has all strata."""
+    models = {v.name: find_model(v.model).sha256 for v in config.variants if v.has_network}
+    return {
+        out / SCENES / f"{name}-{seed}.json": Job(config, models, name, seed, device)
+        for place in range(config.scenes)
+        for name in config.strata
+        for seed in (config.seeds(name)[place],)
+    }
+
+
+def _write_tables(
+    config: TrialsConfig, out: Path, jobs: Mapping[Path, Job], done: Mapping[Path, SceneResult]
+) -> list[AttemptRow]:
     trials = [result.trials for result in done.values()]
     rows = [row for each in trials for row in each.rows]
+    models = next(iter(jobs.values())).models
+    about = {**to_plain(config), "models_sha256": models, "version": __version__}
     with atomic_path(out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(_about(config, models), sort_keys=False))
+        temporary.write_text(yaml.safe_dump(about, sort_keys=False))
     write_rows(out / "times.csv", [row for each in trials for row in each.times], AttemptTimes)
     write_rows(out / "attempts.csv", rows, AttemptRow)
     return rows
@@ -130,10 +156,6 @@ def open_chains(plain_config: str, device: str) -> dict[str, Chain]:
     """The chains of a configuration, given as JSON; networks stay loaded for the next scene."""
     config = build_config(TrialsConfig, json.loads(plain_config), "trials")
     return {v.name: OfflineChain(v, config, device) for v in config.variants}
-
-
-def _about(config: TrialsConfig, models: Mapping[str, str]) -> dict[str, Any]:
-    return {**to_plain(config), "models_sha256": dict(models), "version": __version__}
 
 
 def _check_kept(path: Path, result: SceneResult, job: Job) -> None:

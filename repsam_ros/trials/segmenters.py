@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,9 @@ def open_segmenter(
         return lambda view: instances_of(view.true_labels)
     if variant.model == DBSCAN:
         return lambda view: cluster(given_frame(view, variant), settings.cloud)
+    if variant.mask_threshold is not None:
+        masks = replace(settings.masks, mask_threshold=variant.mask_threshold)
+        settings = replace(settings, masks=masks)
     pipeline = open_pipeline(variant.model, device=device, settings=settings, threads=1)
     return lambda view: pipeline.segment(seen(given_frame(view, variant), variant.see))
 

@@ -18,7 +18,8 @@ from repsam_ros.cli.main import main
 from repsam_ros.config import to_plain
 from repsam_ros.errors import ConfigError
 from repsam_ros.trials.configuration import TrialsConfig
-from repsam_ros.trials.runner import run_trials
+from repsam_ros.trials.report import write_report
+from repsam_ros.trials.runner import collect_trials, run_trials
 
 Make = Callable[..., TrialsConfig]
 
@@ -33,14 +34,22 @@ def test_a_killed_run_in_two_processes_ends_with_the_table_of_one(
     command += ["--out", str(tmp_path / "killed"), "--processes", "2"]
     _run_and_kill(command, tmp_path / "killed" / "scenes")
     assert not (tmp_path / "killed" / "attempts.csv").exists()
-    before = {each: each.stat().st_mtime_ns for each in (tmp_path / "killed").rglob("*.json")}
+    collect_trials(config, tmp_path / "killed")
+    assert "Incomplete: " in _reported(config, tmp_path / "killed")
+    before = {each: each.stat().st_mtime_ns for each in (tmp_path / "killed" / "scenes").iterdir()}
     assert 0 < len(before) < 4
     subprocess.run(command, check=True, capture_output=True)
     assert {each: each.stat().st_mtime_ns for each in before} == before
     run_trials(config, tmp_path / "whole")
     whole = (tmp_path / "whole" / "attempts.csv").read_bytes()
     assert (tmp_path / "killed" / "attempts.csv").read_bytes() == whole
+    assert "Incomplete" not in _reported(config, tmp_path / "killed")
     assert len(whole.splitlines()) == 1 + 4 * len(config.variants)
+
+
+def _reported(config: TrialsConfig, out: Path) -> str:
+    write_report(config, out)
+    return (out / "report.md").read_text()
 
 
 def _run_and_kill(command: list[str], scenes: Path) -> None:

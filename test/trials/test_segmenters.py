@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -10,7 +12,10 @@ from numpy.typing import NDArray
 
 from repsam_ros.perception.clouds import CloudSettings
 from repsam_ros.structures import Intrinsics, RgbdFrame
-from repsam_ros.trials.segmenters import cluster, dbscan, instances_of
+from repsam_ros.trials.configuration import TrialsConfig, VariantSettings
+from repsam_ros.trials.scene import make_scene
+from repsam_ros.trials.segmenters import cluster, dbscan, instances_of, open_segmenter
+from repsam_ros.trials.sensing import CameraSettings, sense
 
 
 def textbook_dbscan(points: NDArray[np.float64], radius: float, neighbors: int) -> list[set[int]]:
@@ -78,3 +83,14 @@ def test_instances_of_a_label_map_are_numbered_in_order(ids: list[int]) -> None:
     numbers = {k: n for n, k in enumerate(sorted(set(ids) - {0}), start=1)} | {0: 0}
     assert found.labels.ravel().tolist() == [numbers[k] for k in ids]
     assert len(found) == len(numbers) - 1
+
+
+def test_a_variant_may_have_a_threshold_of_its_own(tiny: Callable[..., TrialsConfig]) -> None:
+    """A higher one leaves less of each mask."""
+    config = tiny()
+    view = sense(make_scene(config.strata["packed"].scene, 1900), CameraSettings((320, 240)), 0)
+    areas = []
+    for threshold in (None, 3.0):
+        variant = VariantSettings("net", "repsam_tiny", mask_threshold=threshold)
+        areas.append(np.count_nonzero(open_segmenter(variant, config.pipeline)(view).labels))
+    assert 0 < areas[1] < areas[0]
