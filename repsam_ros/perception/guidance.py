@@ -108,7 +108,7 @@ def points_inside(outline_px: NDArray[np.float32], size_px: tuple[int, int]) -> 
 def wanted_mask(
     masks: NDArray[np.bool_], scores: NDArray[np.float32], outline_px: NDArray[np.float32]
 ) -> int:
-    """Index of the mask that a prompt means: the best one, in a polygon the one that fits it.
+    """Index of the mask that a prompt means: the surest, of a polygon's the one that also fits it.
 
     Args:
         masks: (N, h, w), N > 0.
@@ -119,4 +119,4 @@ def wanted_mask(
     inside = filled(outline_px, (masks.shape[1], masks.shape[2]))
     shared = (masks & inside).sum(axis=(1, 2))
     union = (masks | inside).sum(axis=(1, 2))
-    return int((shared / np.maximum(union, 1)).argmax())
+    return int((scores * shared / np.maximum(union, 1)).argmax())
