@@ -1,8 +1,9 @@
 """A free parallel-jaw hand for MuJoCo: three stiff slides, a palm, two coupled fingers.
 
-The hand keeps its orientation, so slides along the world's axes carry it. Its fingers close at a
-constant speed until their force is reached, both alike, as the gear of a real hand makes them.
-Nothing holds an object but the friction of the pads.
+The hand keeps its orientation, so slides along the world's axes carry it. A motor of limited
+force drives both fingers alike, against the drag of a gear that sets their speed: what they meet
+is pressed with that force, and hardly moves them. Nothing holds an object but the friction of the
+pads.
 """
 
 from __future__ import annotations
@@ -24,8 +25,6 @@ GRIP = "grip"
 PALM_KG, FINGER_KG = 1.0, 0.15
 # A position servo as stiff as an arm's end: 5 kg pull it away by 2.5 mm.
 STIFFNESS_N_M, DAMPING_NS_M, ARM_FORCE_N = 20_000.0, 400.0, 150.0
-# The speed servo saturates at the grip force within 1 cm/s.
-GRIP_GAIN_NS_M = 2_000.0
 # Soft pads, pressed flat over some millimetres, resist turning too (metres: friction of a disc).
 PAD_TORSION_M = 0.005
 
@@ -38,7 +37,7 @@ class HandSettings:
         shape: Its sizes.
         force_n: With which each finger presses.
         friction: Coefficient of friction (mu) of the pads on any object.
-        speed_m_s: Of each closing finger.
+        speed_m_s: Of each finger while it closes on nothing.
     """
 
     shape: Gripper = field(default_factory=Gripper)
@@ -110,10 +109,20 @@ def _couple_fingers(spec: Any, mujoco: Any, settings: HandSettings) -> None:
     tendon = spec.add_tendon(name=GRIP)
     for name in FINGERS:
         tendon.wrap_joint(name, 1.0)
-    servo = spec.add_actuator(
+    motor = spec.add_actuator(
         name=GRIP,
         target=GRIP,
         trntype=mujoco.mjtTrn.mjTRN_TENDON,
         forcerange=[-settings.force_n, settings.force_n],
     )
-    servo.set_to_velocity(kv=GRIP_GAIN_NS_M)
+    motor.set_to_motor()
+
+
+def add_drag(model: Any, settings: HandSettings) -> None:
+    """Gives the fingers of a compiled model their speed.
+
+    Drag and not a servo of speed: such a servo, when at its limit, is not damped implicitly and
+    lets light fingers hammer.
+    """
+    for name in FINGERS:
+        model.dof_damping[model.joint(name).dofadr[0]] = settings.force_n / settings.speed_m_s

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.simulation.settling import Placed, compiled, load_mujoco, physics_spec
-from repsam_ros.trials.hand import AXES, FINGERS, HandSettings, add_hand
+from repsam_ros.trials.hand import AXES, FINGERS, HandSettings, add_drag, add_hand
 from repsam_ros.trials.scene import TrialScene
 
 Array = NDArray[np.float64]
@@ -17,6 +17,8 @@ CHECK_STEPS = 2
 FORCE_WINDOW = 5
 # Friction is this much stiffer than the normal force, so that held things do not creep.
 IMPRATIO = 10.0
+# Of the fingers that are to stay open.
+HOLD_N_M = 5_000.0
 TABLE, HAND = -1, -2
 
 
@@ -54,8 +56,10 @@ class World:
         spec.option.enableflags |= int(getattr(mujoco.mjtEnableBit, "mjENBL_MULTICCD", 0))
         add_hand(spec, mujoco, hand, tcp_m, rotation)
         self._model = compiled(spec, self._count)
+        add_drag(self._model, hand)
         self._data = mujoco.MjData(self._model)
         self._tcp_m = tcp_m
+        self._opening_m = opening_m
         model = self._model
         self._axes = [model.joint(name).qposadr[0] for name in AXES]
         self._fingers = [model.joint(name).qposadr[0] for name in FINGERS]
@@ -113,7 +117,8 @@ class World:
     def step(self, tcp_m: Array, closing: bool) -> None:
         """``CHECK_STEPS`` time steps towards a tool centre point, with fingers closing or not."""
         self._data.ctrl[:3] = tcp_m - self._tcp_m
-        self._data.ctrl[3] = -2 * self.hand.speed_m_s if closing else 0.0
+        open_n = HOLD_N_M * (self._opening_m - self.opening_m)
+        self._data.ctrl[3] = -self.hand.force_n if closing else open_n
         self._mujoco.mj_step(self._model, self._data, nstep=CHECK_STEPS)
         self._forces = [*self._forces[1 - FORCE_WINDOW :], self._forces_now()]
 
