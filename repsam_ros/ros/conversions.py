@@ -58,14 +58,17 @@ def grasps_message(grasps: Sequence[Grasp], stamp_ns: int, frame_id: str) -> Pos
     return PoseArray(header=make_header(stamp_ns, frame_id), poses=poses)
 
 
-def view_pose_message(cloud: SceneCloud) -> PoseStamped:
-    """``~/view_pose``: where the camera stood.
+def view_pose_message(
+    cloud: SceneCloud, rotation: NDArray[np.float64] | None = None
+) -> PoseStamped:
+    """``~/view_pose``: the camera's optical frame in the cloud's.
 
-    A cloud knows the camera's position only; the orientation is that of the cloud's frame, right
-    while the cloud stays in the optical frame.
+    Args:
+        rotation: (3, 3), from the optical frame to the cloud's; None = they are one.
     """
     header = make_header(cloud.stamp_ns, cloud.frame_id)
-    return PoseStamped(header=header, pose=make_pose(cloud.viewpoint_m, np.eye(3)))
+    turn = np.eye(3) if rotation is None else rotation
+    return PoseStamped(header=header, pose=make_pose(cloud.viewpoint_m, turn))
 
 
 def viewpoint_from_pose(msg: PoseStamped) -> NDArray[np.float64]:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from geometry_msgs.msg import PoseStamped
+from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
@@ -75,7 +77,7 @@ class PerceptionOutput:
         Raises:
             FrameError: ``missing_transform`` to the target frame; nothing was published.
         """
-        cloud = self._placed(scene.cloud)
+        cloud, rotation = self._placed(scene.cloud)
         if self.settings.tracking.enabled:
             self._tracker.settings = self.settings.tracking
             ids = self._tracker.update(scene.instances.labels)
@@ -84,7 +86,7 @@ class PerceptionOutput:
         header = make_header(frame.stamp_ns, frame.frame_id)
         # Plane and pose first: whoever gets the cloud then has what belongs to it.
         self._node.publish("support_plane", plane_marker(cloud))
-        self._node.publish("view_pose", view_pose_message(cloud))
+        self._node.publish("view_pose", view_pose_message(cloud, rotation))
         self._node.publish("points", cloud_message(cloud))
         labels = image_message(label_image(scene.instances.labels), header)
         self._node.publish("labels", labels)
@@ -102,19 +104,25 @@ class PerceptionOutput:
         if self._transforms is not None:
             self._transforms.close()
 
-    def _placed(self, cloud: SceneCloud) -> SceneCloud:
+    def _placed(self, cloud: SceneCloud) -> tuple[SceneCloud, NDArray[np.float64] | None]:
         """The cloud in the target frame, its plane level, without what lies beyond the workspace.
+
+        Returns:
+            The cloud and the rotation (3, 3) from the optical frame; None where it stays there.
 
         Raises:
             FrameError: ``missing_transform``.
         """
+        rotation = None
         if self._transforms is not None:
             if self._target_frame:
-                pose = self._transforms.lookup(self._target_frame, cloud.frame_id, cloud.stamp_ns)
-                cloud = moved(cloud, self._target_frame, *pose)
+                rotation, shift_m = self._transforms.lookup(
+                    self._target_frame, cloud.frame_id, cloud.stamp_ns
+                )
+                cloud = moved(cloud, self._target_frame, rotation, shift_m)
             if self._gravity_frame:
-                rotation, _ = self._transforms.lookup(
+                from_gravity, _ = self._transforms.lookup(
                     cloud.frame_id, self._gravity_frame, cloud.stamp_ns
                 )
-                cloud = levelled(cloud, rotation[:, 2])
-        return cropped(cloud, self.settings.workspace)
+                cloud = levelled(cloud, from_gravity[:, 2])
+        return cropped(cloud, self.settings.workspace), rotation

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from geometry_msgs.msg import TransformStamped
+from geometry_msgs.msg import PoseStamped, TransformStamped
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from scipy.spatial.transform import Rotation
 from visualization_msgs.msg import Marker
 
 from repsam_ros.perception.pipeline import open_pipeline
 from repsam_ros.perception.placement import moved
-from repsam_ros.ros.conversions import plane_from_marker
+from repsam_ros.ros.conversions import plane_from_marker, viewpoint_from_pose
 from repsam_ros.structures import RgbdFrame
 
 pytestmark = pytest.mark.ros
@@ -41,9 +41,13 @@ def test_points_move_to_the_target_frame_and_the_plane_becomes_level(
 
     rig.start_perception(target_frame="base_link", gravity_frame="world")
     planes: list[Marker] = []
+    poses: list[PoseStamped] = []
     reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
     rig.session.node.create_subscription(
         Marker, "/perception/support_plane", planes.append, reliable
+    )
+    rig.session.node.create_subscription(
+        PoseStamped, "/perception/view_pose", poses.append, reliable
     )
     rig.session.bring_up(rig.node_name)
     rig.listen()
@@ -77,7 +81,11 @@ def test_points_move_to_the_target_frame_and_the_plane_becomes_level(
     assert cloud.frame_id == "base_link"
     np.testing.assert_allclose(cloud.points_m, expected.points_m, atol=1e-5)
     np.testing.assert_array_equal(cloud.instance_ids, expected.instance_ids)
-    rig.wait_until(lambda: planes, "the support plane")
+    rig.wait_until(lambda: planes and poses, "the support plane and the view pose")
+    turn = poses[-1].pose.orientation
+    seen = Rotation.from_quat([turn.x, turn.y, turn.z, turn.w])
+    assert (seen.inv() * BASE_FROM_CAMERA).magnitude() == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(viewpoint_from_pose(poses[-1]), SHIFT_M)
     plane = plane_from_marker(planes[-1])
     assert plane is not None and planes[-1].header.frame_id == "base_link"
     up = WORLD_FROM_BASE.as_matrix()[2]
