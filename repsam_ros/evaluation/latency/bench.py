@@ -9,6 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from repsam_ros import __version__
 from repsam_ros.backends import backend_names
 from repsam_ros.config import to_plain
@@ -26,7 +28,6 @@ from repsam_ros.evaluation.latency.rounds import (
     run_rounds,
     speed_up,
     summaries_ms,
-    summary_ms,
 )
 from repsam_ros.evaluation.latency.stages import FRAME, TimedPipeline, outside_network
 from repsam_ros.paths import atomic_path
@@ -56,19 +57,7 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
     try:
         times = _measure(config, pipelines, frames, skipped)
         backends = {
-            name: {
-                "info": asdict(pipeline.info),
-                "times_ms": summaries_ms(times[name]),
-                "share_outside_network": _share(times[name]),
-                "speed_up": _speed_ups(name, times),
-                "memory_mb": measure_memory(
-                    config.backend(name), config.pipeline, frames[:_MEMORY_FRAMES]
-                ),
-                "fixed_rate": [
-                    run_at_rate(pipeline.perceive, frames, rate_hz, config.rate_seconds)
-                    for rate_hz in config.rates_hz
-                ],
-            }
+            name: _describe(config, name, pipeline, times, frames)
             for name, pipeline in pipelines.items()
         }
     finally:
@@ -81,7 +70,6 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
         "command": to_plain(config),
         "machine": machine,
         "frames": {"width": width, "height": height, "different": len(frames)},
-        "reference": REFERENCE if REFERENCE in pipelines else next(iter(pipelines)),
         "backends": backends,
         "others_ms": {
             name: summaries_ms(times[name]) for name in (STOCK_ENCODER, GENERATOR) if name in times
@@ -94,11 +82,32 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
     return result
 
 
+def _describe(
+    config: BenchConfig,
+    name: str,
+    pipeline: TimedPipeline,
+    times: Mapping[str, Times],
+    frames: list[RgbdFrame],
+) -> dict[str, Any]:
+    shares = np.percentile([outside_network(each) for each in times[name]], (50, 95))
+    return {
+        "info": asdict(pipeline.info),
+        "times_ms": summaries_ms(times[name]),
+        "share_outside_network": dict(zip(("median", "p95"), shares.round(4), strict=True)),
+        "speed_up": _speed_ups(name, times),
+        "memory_mb": measure_memory(config.backend(name), config.pipeline, frames[:_MEMORY_FRAMES]),
+        "fixed_rate": [
+            run_at_rate(pipeline.perceive, frames, rate_hz, config.rate_seconds)
+            for rate_hz in config.rates_hz
+        ],
+    }
+
+
 def load_frames(config: BenchConfig) -> list[RgbdFrame]:
     """The different frames.
 
     Raises:
-        DatasetError: The folder is missing, empty or broken, or its frames differ in size.
+        DatasetError: The folder is missing, empty or broken.
     """
     if config.input == SIMULATED:
         from repsam_ros.simulation.frames import render_frames
@@ -157,11 +166,6 @@ def _stock_subjects(config: BenchConfig, skipped: dict[str, str]) -> list[Subjec
         skipped["segment_anything"] = str(error)
         return []
     return subjects
-
-
-def _share(times: Times) -> dict[str, float]:
-    shares = summary_ms([outside_network(each) / 1e3 for each in times])
-    return {name: shares[name] for name in ("median", "p95")}
 
 
 def _speed_ups(name: str, times: Mapping[str, Times]) -> dict[str, Any]:
