@@ -32,6 +32,6 @@ def test_memory_does_not_grow(name: str, exported: Path) -> None:
         if index == WARM_FRAMES:
             warm = resident_bytes()
         encoded = backend.encode(scene.color, scene.depth_m, scene.intrinsics)
-        count = index % 20 + 1
+        count = index % 4 + 1  # few, since decoding takes most of the time
         backend.decode(encoded, random.uniform(0, 240, (count, 2)).astype(np.float32))
     assert resident_bytes() - warm < GROWTH_BYTES
