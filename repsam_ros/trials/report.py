@@ -50,6 +50,7 @@ def write_report(config: TrialsConfig, out: Path) -> str:
     page = Page()
     told = _tell_verdict(page, config, content)
     _tell_rates(page, config, content)
+    _tell_rates_by_iou(page, content)
     _tell_failures(page, content, out)
     _tell_contrasts(page, config, content)
     _write(out / "times.svg", _time_bars(content["times"]))
@@ -110,6 +111,26 @@ def _tell_rates(page: Page, config: TrialsConfig, content: Mapping[str, Any]) ->
         page.heading("Simulated success rate by the target's material")
         columns = {name: rates[name] for name in materials}
         _rate_table(page, config, columns, content["perception"])
+
+
+def _tell_rates_by_iou(page: Page, content: Mapping[str, Any]) -> None:
+    classes = content.get("by_mask_iou", [])
+    if not any(each["rates"][ALL]["total"] for each in classes):
+        return
+    page.heading("Simulated success rate by the IoU of the target's mask")
+    page.paragraph(
+        "All variants with a network together, percent; intervals by a bootstrap over scenes. "
+        "Better masks come with easier targets, so this is no effect of masks alone."
+    )
+    groups = [name for name in (ALL, OPAQUE, GLASS) if name in content["rates"]]
+    rows = [
+        [
+            f"{each['from']:g} to {each['to']:g}",
+            *(_rate(each["rates"][group], counted=True) for group in groups),
+        ]
+        for each in classes
+    ]
+    page.table(["mask IoU", *(_TITLES[group] for group in groups)], rows)
 
 
 def _rate_table(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -25,6 +26,8 @@ from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes
 
 ALL = "all"
+# Classes of mask IoU, from and up to.
+IOU_EDGES = (0.0, 0.25, 0.5, 0.7, 0.8, 0.9, 1.0)
 STAGES = ("sense_s", "segment_s", "plan_s", "execute_s")
 Rows = Sequence[AttemptRow]
 Unit = tuple[str, int]
@@ -60,6 +63,8 @@ def summarise(config: TrialsConfig, rows: Rows, times: Sequence[AttemptTimes]) -
         "primary": None,
         "secondary": compare_all(config, groups, config.secondary),
     }
+    if config.protocol != CLUTTER:
+        content["by_mask_iou"] = rates_by_mask_iou(config, groups)
     if config.primary is not None:
         content["primary"] = compare_all(config, groups, (config.primary,))[0]
     if config.protocol == CLUTTER:
@@ -74,10 +79,10 @@ def summarise(config: TrialsConfig, rows: Rows, times: Sequence[AttemptTimes]) -
 
 
 def success_rate(config: TrialsConfig, rows: Rows) -> Rate:
-    """Of the attempts of one variant.
+    """Of attempts.
 
-    Single shots all count, and each scene has one: Wilson's interval. In clutter removal those
-    count that were executed, and the interval is a bootstrap over rounds.
+    Single shots all count; where each scene has one the interval is Wilson's. In clutter removal
+    those count that were executed. Several attempts at a scene: a bootstrap over scenes.
     """
     if config.protocol == CLUTTER:
         rows = [row for row in rows if row.x_m is not None]
@@ -195,6 +200,27 @@ def perception(config: TrialsConfig, rows: Rows) -> dict[str, Any]:
         "mask_iou": round(100 * float(np.mean(ious)), 4) if ious else None,
         "detected": round(100 * float(np.mean(detected)), 4) if ious else None,
     }
+
+
+def rates_by_mask_iou(
+    config: TrialsConfig, groups: dict[str, list[AttemptRow]]
+) -> list[dict[str, Any]]:
+    """Success rates of all networks together in classes of ``IOU_EDGES``, by material."""
+    networks = {variant.name for variant in config.variants if variant.has_network}
+    found = []
+    for low, high in itertools.pairwise(IOU_EDGES):
+        rates = {}
+        for group in (ALL, OPAQUE, GLASS):
+            rows = [
+                row
+                for row in groups.get(group, [])
+                if row.variant in networks
+                and row.mask_iou is not None
+                and (low <= row.mask_iou < high or row.mask_iou == high == IOU_EDGES[-1])
+            ]
+            rates[group] = asdict(success_rate(config, rows))
+        found.append({"from": low, "to": high, "rates": rates})
+    return found
 
 
 def time_shares(times: Sequence[AttemptTimes]) -> dict[str, float | None]:

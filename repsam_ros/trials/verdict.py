@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, SIGN_FLIPS, TrialsConfig
+from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.statistics import ALL
 
 ALPHA = 0.05
+# With fewer pairs that differ neither test can come below ALPHA.
+LEAST_PAIRS = 6
 TEST_TITLES = {MCNEMAR: "exact McNemar test", SIGN_FLIPS: "sign flips"}
 
 
@@ -30,8 +33,19 @@ def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
         f"{abs(found['points']):.1f} points {more} of the {what} than {primary['against']} (95 % "
         f"interval {low:+.1f} to {high:+.1f}; {TEST_TITLES[config.test]}, "
         f"p = {p_text(primary['p'])}). "
-        f"{_difference_words(primary['p'])} {_claim_words(config.primary.claim_points, low, high)}"
+        + _judgement(primary, config.primary.claim_points)
+        + _by_material(primary["differences"])
     )
+
+
+def _by_material(differences: Mapping[str, Any]) -> str:
+    parts = [
+        f"{differences[name]['points']:+.1f} ({low:+.1f} to {high:+.1f}) on {name} targets"
+        for name in (OPAQUE, GLASS)
+        if name in differences and differences[name]["pairs"]
+        for low, high in (differences[name]["ci95"],)
+    ]
+    return f" By material: {', '.join(parts)}." if len(parts) > 1 else ""
 
 
 def p_text(p: float) -> str:
@@ -39,12 +53,12 @@ def p_text(p: float) -> str:
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
-def _difference_words(p: float) -> str:
-    return "The two differ." if p < ALPHA else "The two are not shown to differ."
-
-
-def _claim_words(claim: float, low: float, high: float) -> str:
+def _judgement(primary: Mapping[str, Any], claim: float) -> str:
+    if primary["only_variant"] + primary["only_against"] < LEAST_PAIRS:
+        return f"Fewer than {LEAST_PAIRS} pairs differ: too few to judge by."
+    low, high = primary["differences"][ALL]["ci95"]
+    differ = "The two differ." if primary["p"] < ALPHA else "The two are not shown to differ."
     if low <= claim <= high:
-        return f"The {claim:+.1f} points that are claimed lie within the interval."
+        return f"{differ} The {claim:+.1f} points that are claimed lie within the interval."
     where = "above" if low > claim else "below"
-    return f"The whole interval lies {where} the {claim:+.1f} points that are claimed."
+    return f"{differ} The whole interval lies {where} the {claim:+.1f} points that are claimed."

@@ -93,6 +93,7 @@ def test_contrasts_are_paired_by_scene_and_split_by_material(tiny: Make) -> None
     told = verdict(tiny(), content)
     assert told.startswith("Simulated, 12 snapshots: exact lifts 50.0 points more of the targets")
     assert "not shown to differ" in told and "lie within" in told
+    assert "+66.7 (" in told and told.endswith("on glass targets.")
 
 
 def test_holm_is_over_the_secondary_comparisons(tiny: Make) -> None:
@@ -138,3 +139,26 @@ def test_the_claim_is_held_against_the_interval(tiny: Make, claim: float, words:
     primary = {"variant": "exact", "against": "no_masks", "test": "mcnemar", "claim_points": claim}
     config = tiny(primary=primary, secondary=[])
     assert words in verdict(config, summarise(config, rows, []))
+
+
+def test_a_handful_of_pairs_that_differ_is_not_judged(tiny: Make) -> None:
+    rows = shots("exact", [True] * 5 + [False] * 9) + shots("no_masks", [False] * 14)
+    config = tiny(secondary=[])
+    told = verdict(config, summarise(config, rows, []))
+    assert told.endswith("Fewer than 6 pairs differ: too few to judge by.")
+
+
+def test_rates_by_mask_iou_are_those_of_networks(tiny: Make) -> None:
+    variants = [{"name": name, "model": "repsam_tiny"} for name in ("a", "b")]
+    variants.append({"name": "exact", "model": "oracle"})
+    config = tiny(variants=variants, primary=None, secondary=[])
+    ious = (0.0, 0.1, 0.6, 0.9, 1.0)
+    rows = [
+        row(name, 1900 + k, "success" if iou >= 0.6 else "missed", mask_iou=iou)
+        for name in ("a", "b", "exact")
+        for k, iou in enumerate(ious)
+    ]
+    classes = summarise(config, rows, [])["by_mask_iou"]
+    found = [(each["rates"]["all"]["count"], each["rates"]["all"]["total"]) for each in classes]
+    assert found == [(0, 4), (0, 0), (2, 2), (0, 0), (0, 0), (4, 4)]
+    assert classes[0]["rates"]["glass"]["total"] == 0
