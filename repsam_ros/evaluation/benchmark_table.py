@@ -13,6 +13,7 @@ _COLUMNS = {
     "ap": "AP",
     "prompted_miou": "mIoU prompted",
 }
+NOT_SUPPORTED = "not supported"
 # What shares of full fine-tuning are about.
 _SHARED = "strict_miou"
 _PROMPTS = """\
@@ -63,16 +64,32 @@ def _dataset_lines(
     if all(cell["state"] == "left out" for cell in cells):
         return [f"Left out: {cells[0]['reason']}."]
     share = [] if full is None else [f"share of `{_short(full)}`, {_COLUMNS[_SHARED]}"]
-    heads = ["method", "prompts", "images", *_COLUMNS.values(), *share, "ms", "stored"]
+    heads = ["method", "prompts", "images", *_COLUMNS.values(), *share, "stored"]
     of = None if full is None else _mean_of(full, cells)
-    rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in cells]
+    shown = [cell for cell in cells if cell["state"] != NOT_SUPPORTED]
+    rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in shown]
     rows += [_published(row, full) for row in published]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
-    failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
-    lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
+    lines += _remarks(cells)
     if published:
         papers = "; ".join(f"{row['method']}: {row['source']}" for row in published)
         lines += ["", f"Rows in italics are published results, not measured here ({papers})."]
+    return lines
+
+
+def _remarks(cells: list[dict[str, Any]]) -> list[str]:
+    """Why some of it was not measured."""
+    lines: list[str] = []
+    refused: dict[tuple[str, str], list[str]] = {}
+    for cell in cells:
+        if cell["state"] == NOT_SUPPORTED:
+            refused.setdefault((cell["protocol"], cell["reason"]), []).append(
+                f"`{_short(cell['method'])}`"
+            )
+    for (protocol, reason), methods in refused.items():
+        lines += ["", f"Not supported: {protocol} ({reason}), by {', '.join(methods)}."]
+    failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
+    lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
     return lines
 
 
@@ -90,13 +107,12 @@ def _measured(
     end = "-" if stored is None else f"{stored:,}"
     if cell["state"] != "measured":
         blank = ["-"] * (len(_COLUMNS) - (full is None))
-        return [*begin, "-", *blank, cell["state"], "-", end]
-    latency = metrics.get("latency_ms", {}).get("p50")
+        return [*begin, "-", *blank, cell["state"], end]
     values = [_value(metrics, name) for name in _COLUMNS]
     if full is not None:
         mean = metrics["mean"].get(_SHARED)
         values.append(f"{100 * mean / of:.1f} %" if of and mean is not None else "-")
-    return [*begin, str(metrics["n"]), *values, "-" if latency is None else f"{latency:.0f}", end]
+    return [*begin, str(metrics["n"]), *values, end]
 
 
 def _short(method: str) -> str:
@@ -116,7 +132,7 @@ def _value(metrics: dict[str, Any], name: str) -> str:
 def _published(row: dict[str, Any], full: str | None) -> list[str]:
     values = ["-" if row.get(name) is None else f"*{row[name]:.1f}*" for name in _COLUMNS]
     share = [] if full is None else ["-"]
-    return [f"*{row['method']}*", "*published*", "-", *values, *share, "-", "-"]
+    return [f"*{row['method']}*", "*published*", "-", *values, *share, "-"]
 
 
 def _subject_line(method: str, subject: dict[str, Any]) -> str:
