@@ -19,7 +19,7 @@ def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
     """A sentence from the content of ``trials.json``."""
     primary = content["primary"]
     if config.primary is None:
-        return "Simulated. No primary comparison was fixed for these trials."
+        return "Simulated. These trials have no primary comparison."
     found = primary["differences"][ALL]
     if not found["pairs"]:
         return "Simulated. The primary comparison has no pairs."

@@ -93,7 +93,7 @@ def test_command_writes_tables_films_and_report(
     out = tmp_path / "out"
     arguments = ["trials", str(tmp_path / "trials.yaml"), "--out", str(out)]
     assert main(arguments) == 0
-    assert "No primary comparison" in capsys.readouterr().out
+    assert "no primary comparison" in capsys.readouterr().out
     about = yaml.safe_load((out / "config.yaml").read_text())
     assert list(about["models_sha256"]) == ["net"]
     films = list((out / "examples").iterdir())
