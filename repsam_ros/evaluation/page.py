@@ -93,6 +93,7 @@ def table(
     caption: str = "",
     main: Sequence[int] = (),
     sortable: bool = False,
+    wide: bool = False,
 ) -> str:
     """A table whose first column names the rows.
 
@@ -100,6 +101,7 @@ def table(
         rows: HTML of the cells.
         main: Numbers of the rows that stand out.
         sortable: Whether a click on a head sorts; such tables may be wide, so they scroll.
+        wide: Whether it is set smaller.
     """
     cells = (f"<button>{text(head)}</button>" if sortable else text(head) for head in heads)
     head = "".join(f'<th scope="col">{cell}</th>' for cell in cells)
@@ -108,7 +110,7 @@ def table(
         kind = ' class="main"' if k in main else ""
         row = "".join(f"<td>{value}</td>" for value in values)
         lines.append(f'<tr{kind}><th scope="row">{name}</th>{row}</tr>')
-    kind = ' class="sortable wide"' if sortable else ""
+    kind = ' class="sortable wide"' if sortable else ' class="wide"' if wide else ""
     whole = (
         f"<table{kind}>{_caption(caption)}<thead><tr>{head}</tr></thead>"
         f"<tbody>{''.join(lines)}</tbody></table>"

@@ -8,6 +8,9 @@ from repsam_ros.adaptation.ablation.markdown import table as markdown_table
 from repsam_ros.evaluation.page import make_page, text
 from repsam_ros.evaluation.page import table as html_table
 
+# Tables of more columns are set smaller.
+_WIDE = 8
+
 
 class Page:
     """HTML and Markdown of the same parts."""
@@ -29,7 +32,8 @@ class Page:
         cells = [
             [name, *(text(cell).replace(" ", "&nbsp;") for cell in row)] for name, *row in rows
         ]
-        self.html.append(f'<div class="scroll">{html_table(heads, cells)}</div>')
+        whole = html_table(heads, cells, wide=len(heads) > _WIDE)
+        self.html.append(f'<div class="scroll">{whole}</div>')
         self.markdown.append(markdown_table(heads, rows))
 
     def images(self, files: Mapping[str, str], *, beside: bool = False) -> None:

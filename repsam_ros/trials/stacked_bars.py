@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from repsam_ros.evaluation.page import text
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _BAR = 900, 190, 60, 26, 18
-_LEGEND, _LETTER = 24, 6.0
+_LEGEND, _LETTER = 24, 6.4
 # Okabe and Ito's colours, which people with colour blindness tell apart, and two greys.
 COLORS = (
     "#009e73", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#0072b2", "#f0e442", "#999999",
@@ -46,7 +46,7 @@ def _legend(parts: Mapping[str, str]) -> tuple[str, int]:
     """Names of the parts, as many to a line as fit, and where what follows may begin."""
     shapes, x, y = [], 12.0, 8
     for name, color in parts.items():
-        width = 18 + _LETTER * len(name) + 12
+        width = 18 + _LETTER * len(name) + 10
         if x + width > _WIDTH - 8:
             x, y = 12.0, y + _LEGEND
         shapes.append(f'<rect x="{x:.0f}" y="{y}" width="12" height="12" fill="{color}"/>')
