@@ -31,6 +31,10 @@ def subscribe_hints(node: ManagedNode) -> HintStore:
             hints.reject(f"ignore_mask_{error.cause}", str(error))
 
     def on_point(msg: Any) -> None:
+        if msg.point.z:  # as RViz publishes points: metres
+            text = f"prompt: z is {msg.point.z:g}; x and y are pixels, and z has to be 0"
+            hints.reject("bad_prompt", text)
+            return
         outline_px = np.array([[msg.point.x, msg.point.y]], np.float32)
         hints.add_outline(outline_px, msg.header.frame_id)
 

@@ -135,7 +135,11 @@ class Camera:
         assert all(result.successful for result in answer.results), answer.results
 
     def reset(self) -> None:
-        assert self.rig.session.call(Trigger, f"{self.node_name}/reset", Trigger.Request()).success
+        answer = self.rig.session.call(Trigger, f"{self.node_name}/reset", Trigger.Request())
+        assert answer.success
+        # Diagnostics of before would be taken for those of after.
+        counts = ("received_prompt", "received_prompt_polygon", "received_ignore_mask")
+        self.await_values(lambda values: all(values[key] == "0" for key in counts), "zeros")
 
     def hint(self, kind: str, msg: Any) -> None:
         """Sends a hint and waits until the node has it: topics come in no order."""
@@ -146,9 +150,10 @@ class Camera:
         self.hints[kind].publish(msg)
         self.await_values(lambda values: int(values[f"received_{stream}"]) > before, stream)
 
-    def click(self, x: float, y: float, frame_id: str = "") -> None:
+    def click(self, x: float, y: float, frame_id: str = "", z: float = 0.0) -> None:
         msg = PointStamped()
         msg.header.frame_id, msg.point.x, msg.point.y = frame_id, float(x), float(y)
+        msg.point.z = z
         self.hint("point", msg)
 
     def outline(self, *corners: tuple[float, float]) -> None:
@@ -277,7 +282,8 @@ def test_a_prompt_that_cannot_be_used_is_counted_and_changes_nothing(left: Camer
     assert left.await_labels(left.publish_raw()).max() == 3
     left.click(30, 30, "base_link")
     assert left.await_labels(left.publish_raw()).max() == 3
-    left.await_values(lambda values: values.get("rejected.bad_prompt") == "2", "the count")
+    left.click(0.03, 0.01, left.frame.frame_id, z=0.75)
+    left.await_values(lambda values: values.get("rejected.bad_prompt") == "3", "the count")
 
 
 def test_ignored_pixels_stay_empty_until_the_mask_is_replaced(left: Camera) -> None:
