@@ -15,7 +15,7 @@ from repsam_ros import __version__
 from repsam_ros.backends import backend_names
 from repsam_ros.config import to_plain
 from repsam_ros.datasets import open_dataset
-from repsam_ros.errors import BackendError, ConfigError
+from repsam_ros.errors import ConfigError, RepsamError
 from repsam_ros.evaluation.latency.clouds import time_clouds
 from repsam_ros.evaluation.latency.config import SIMULATED, BenchConfig
 from repsam_ros.evaluation.latency.fixed_rate import run_at_rate
@@ -122,18 +122,20 @@ def load_frames(config: BenchConfig) -> list[RgbdFrame]:
 def _open(config: BenchConfig, skipped: dict[str, str]) -> dict[str, TimedPipeline]:
     names = config.backends or tuple(name for name in backend_names() if name != "auto")
     pipelines: dict[str, TimedPipeline] = {}
+    problems: dict[str, RepsamError] = {}
     for name in names:
         try:
             backend = open_any(config.backend(name))
-        except BackendError as error:
+        except RepsamError as error:
             if config.backends:
                 raise
             _log.info("%s is left out: %s", name, error)
-            skipped[name] = str(error)
+            problems[name] = error
         else:
             pipelines[name] = TimedPipeline(backend, config.pipeline)
     if not pipelines:
-        raise BackendError("no backend can be opened: " + "; ".join(skipped.values()))
+        raise next(iter(problems.values()))
+    skipped.update({name: str(error) for name, error in problems.items()})
     return pipelines
 
 

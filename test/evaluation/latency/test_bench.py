@@ -98,6 +98,15 @@ def test_pytorch_takes_the_network_that_graphs_were_exported_from(tmp_path: Path
         network_of(str(tmp_path))
 
 
+def test_a_model_that_is_not_there_is_named(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--model", "nothing", "--input", str(pictures), "--out", str(tmp_path / "out")]
+    assert main(["bench", *arguments]) == 2
+    assert "nothing: no such file" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "bench.json").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
