@@ -21,7 +21,6 @@ with warnings.catch_warnings():
     import rosidl_generator_py  # noqa: F401
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.duration import Duration
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from std_srvs.srv import Trigger
@@ -42,7 +41,6 @@ TOPICS = {
 }
 PATIENCE_S = 240.0  # only a broken node or a machine far too busy needs this long
 RELIABLE = QoSProfile(depth=20, reliability=ReliabilityPolicy.RELIABLE)
-BEST_EFFORT = QoSProfile(depth=20, reliability=ReliabilityPolicy.BEST_EFFORT)
 
 
 @functools.cache
@@ -95,9 +93,10 @@ class Rig:
         node.create_subscription(PointCloud2, "/perception/points", self._on_cloud, RELIABLE)
         node.create_subscription(DiagnosticArray, "/diagnostics", self._on_report, 10)
 
-    def connect(self, reliable: bool = True) -> None:
+    def connect(self, reliable: bool = True, depth: int = 20) -> None:
         """Publishes the camera's topics and waits until the node hears them."""
-        qos = RELIABLE if reliable else BEST_EFFORT
+        policy = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+        qos = QoSProfile(depth=depth, reliability=policy)
         for stream, (kind, topic) in TOPICS.items():
             self._publishers[stream] = self.session.node.create_publisher(kind, topic, qos)
         if reliable:
@@ -147,11 +146,6 @@ class Rig:
         """Sends messages in their wire format."""
         for stream, data in messages.items():
             self._publishers[stream].publish(data)
-
-    def await_arrival(self) -> None:
-        """Waits until the node's middleware has all that was sent."""
-        for publisher in self._publishers.values():
-            assert publisher.wait_for_all_acked(Duration(seconds=PATIENCE_S))
 
     def publish(self, messages: dict[str, Any]) -> None:
         """Sends messages of the type store."""
@@ -248,10 +242,11 @@ def perception(ros: SimpleNamespace) -> Iterator[Rig]:
 def patient_perception(ros: SimpleNamespace) -> Iterator[Rig]:
     """An active perception node that works on every frame, however long that takes."""
     with running_rig(ros) as rig:
-        rig.start_perception(max_waiting="100000")
+        # Deep enough for what a busy machine has to send again, which may take seconds.
+        rig.start_perception(max_waiting="100000", qos__depth="1000")
         rig.session.bring_up(rig.node_name)
         rig.listen()
-        rig.connect()
+        rig.connect(depth=1000)
         yield rig
 
 
