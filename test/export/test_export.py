@@ -15,7 +15,7 @@ from repsam_ros.backends import BackendConfig, open_backend
 from repsam_ros.backends._check import check_backend
 from repsam_ros.backends._graph_folder import GraphFolder
 from repsam_ros.cli.main import main
-from repsam_ros.errors import BackendError
+from repsam_ros.errors import BackendError, CheckpointError
 from repsam_ros.export import parity as parity_module
 from repsam_ros.export.parity import Parity, check_parity
 from repsam_ros.methods import Training, open_method, resolved_config
@@ -101,6 +101,29 @@ def test_attention_has_no_bias_of_all_tokens(
     softmaxes = [node for node in graph.node if node.op_type == "Softmax"]
     assert len(softmaxes) == 2
     assert {by_output[node.input[0]].op_type for node in softmaxes} == {"MatMul"}
+
+
+def test_weights_too_large_for_one_file_lie_beside_the_graph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As those of ViT-H in float32 are; here the limit is lower."""
+    monkeypatch.setattr("torch.onnx._internal.exporter._onnx_program._LARGE_MODEL_THRESHOLD", 1000)
+    spec = BackboneSpec((64, 96), 32, 2, 2, (1,), 0, False, 32, 32, 3, 8)
+    monkeypatch.setitem(sam.BACKBONES, "small", spec)
+    arguments = ["--backbone", "small", "--set", "precisions=[fp32]"]
+    assert main(["export", *arguments, "--out", str(tmp_path)]) == 0
+    files = {path.name for path in tmp_path.iterdir()}
+    assert {"encoder.fp32.onnx.data", "decoder.fp32.onnx.data"} <= files
+    folder, backend = (
+        GraphFolder(tmp_path),
+        open_backend(BackendConfig("onnxruntime", str(tmp_path))),
+    )
+    assert backend.canvas_px == (64, 96)
+    data = tmp_path / "encoder.fp32.onnx.data"
+    assert folder.graph("fp32", "encoder").stat().st_size < data.stat().st_size
+    data.write_bytes(data.read_bytes()[:-1] + b"x")
+    with pytest.raises(CheckpointError, match="encoder.fp32.onnx.data: sha256"):
+        folder.graph("fp32", "encoder")
 
 
 def test_nothing_is_written_when_parity_fails(
