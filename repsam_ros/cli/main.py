@@ -6,6 +6,7 @@ import argparse
 import importlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ EXTRA_OF = {
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_BROKEN_PIPE = 141  # 128 + SIGPIPE
+EXIT_TERMINATED = 143  # 128 + SIGTERM
 
 
 class Verb(Protocol):
@@ -85,8 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb.
 
     Returns:
-        The verb's exit code, 2 for a :class:`RepsamError` or wrong usage, 130 after Ctrl-C.
+        The verb's exit code, 2 for a :class:`RepsamError` or wrong usage, 130 after Ctrl-C, 143
+        after SIGTERM.
     """
+    # Unwinds, so that verbs end the processes they started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments:
         overview_parser().print_help(sys.stderr)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from repsam_ros.evaluation.replay import replay_bag
 from repsam_ros.perception.pipeline import open_pipeline
 from repsam_ros.ros.bag_player import play_bag
 from repsam_ros.ros.live_replay import replay_through_nodes
-from repsam_ros.ros.processes import ProcessError
+from repsam_ros.ros.processes import ProcessError, wait_until
 from repsam_ros.ros.session import environment_set, private_environment
 
 pytestmark = pytest.mark.ros
@@ -43,6 +45,17 @@ def test_node_that_cannot_start_is_reported_with_its_reason(
     with pytest.raises(ProcessError, match="no_such_model"):
         replay_through_nodes(small_bag, tmp_path, model="no_such_model")
     assert not (tmp_path / "summary.json").exists()
+
+
+def test_terminated_it_takes_its_nodes_along(small_bag: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "repsam_ros.cli.main", "replay", str(small_bag), "--ros"]
+    with subprocess.Popen([*command, "--out", str(tmp_path)], stderr=subprocess.PIPE) as replay:
+        children = Path(f"/proc/{replay.pid}/task/{replay.pid}/children")
+        wait_until(lambda: bool(children.read_text()), 120, "a node")
+        nodes = [Path("/proc") / pid for pid in children.read_text().split()]
+        replay.terminate()
+        assert replay.wait(60) == 143
+    assert nodes and not any(node.exists() for node in nodes)
 
 
 def test_player_names_the_topics_that_no_one_hears(small_bag: Path) -> None:
