@@ -132,6 +132,10 @@ def _measure(
     part, low, high = held_parts(surface, hands, settings)
     reasons = _too_big(part.high_m - part.low_m, hands.tip_m - part.top_m, settings)
     reasons["too_few_points"] = part.count < settings.min_points
+    # What would not do even with its surroundings known is not looked at further.
+    surely_known, rotation = np.ones((len(hands), 2)), rotations[hands.rotation]
+    most = _contacts(low, high, surely_known, rotation, target.view, settings)
+    reasons["not_antipodal"] = most.min(axis=1) < settings.min_contact
     fine = reject(reasons, rejected)
     hands, part, low, high = (
         hands.take(fine),

@@ -201,7 +201,7 @@ class SeenSpace:
         self._nearest_id = np.full(tuple(shape), -1, np.int64)
         if len(cells):
             # Written from far to near, so the nearest point of a cell stays.
-            order = np.argsort(-ranges, kind="stable")
+            order = np.argsort(-ranges.astype(np.float32), kind="stable")
             place = tuple((cells - self._low)[order].T)
             self._nearest_m[place] = ranges[order]
             self._nearest_id[place] = ids[order]

@@ -143,17 +143,20 @@ def held_parts(
     every = _cut(surface, hands, settings, beyond_m=_BEYOND_M)
     slabs = _connected(every.take(every.held), len(hands), settings)
     part = _part_of(slabs)
-    beyond = every.take(~every.held)
+    beyond = np.flatnonzero(~every.held)
+    beyond_m, beyond_hand = every.along_m[beyond], every.hand[beyond]
     span_m = _span_m(slabs.across_m, slabs.hand)
     contacts = []
     for sign, end_m in ((-1, part.low_m), (1, part.high_m)):
-        patch = slabs.take(sign * (slabs.along_m - end_m[slabs.hand]) >= -_PATCH_M)
-        outside_m = sign * (beyond.along_m - end_m[beyond.hand])
+        inside_m = sign * (end_m[slabs.hand] - slabs.along_m)
+        patch = np.flatnonzero(inside_m <= _PATCH_M)
+        hand = slabs.hand[patch]
+        outside_m = sign * (beyond_m - end_m[beyond_hand])
         under = (outside_m > 0) & (outside_m < gap_m(settings))
-        goes_on = np.bincount(beyond.hand[under], minlength=len(hands))
-        square = _span_m(patch.across_m, patch.hand) / np.maximum(span_m, 1e-6)
+        goes_on = np.bincount(beyond_hand[under], minlength=len(hands))
+        square = _span_m(slabs.across_m[patch], hand) / np.maximum(span_m, 1e-6)
         ends = (goes_on < _SURFACE_GOES_ON_POINTS) & (square >= _SQUARE_SHARE)
-        contacts.append(_contact(patch.hand, sign * patch.facing, square * ends, settings))
+        contacts.append(_contact(hand, sign * slabs.facing[patch], square * ends, settings))
     return part, contacts[0], contacts[1]
 
 
