@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.backends import BackendInfo, Decoded, Encoded
 from repsam_ros.backends._graph_folder import GraphFolder
+from repsam_ros.backends._prompt_batches import decode_in_batches
 
 Arrays = Mapping[str, NDArray[Any]]
 # Runs one graph: outputs by name from inputs by name, in arrays that the caller may keep.
@@ -46,12 +47,13 @@ class GraphBackend:
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
         """See :meth:`repsam_ros.backends.Backend.decode`."""
-        height, width = (side // 2 for side in self.canvas_px)
-        if len(points_px) == 0:
-            return Decoded(np.zeros((0, height, width), np.float32), np.zeros(0, np.float32))
         state = cast(Arrays, encoded.state)
-        outputs = self._decoder({**state, "points_px": points_px})
-        return Decoded(outputs["mask_logits"], outputs["predicted_iou"])
+
+        def decode(points: NDArray[np.float32]) -> Decoded:
+            outputs = self._decoder({**state, "points_px": points})
+            return Decoded(outputs["mask_logits"], outputs["predicted_iou"])
+
+        return decode_in_batches(decode, points_px, self.canvas_px)
 
     def info(self) -> BackendInfo:
         """What is really running."""

@@ -11,7 +11,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,16 +24,14 @@ from repsam_ros.backends._engine_runner import EngineRunner
 from repsam_ros.backends._graph_backend import encoder_inputs
 from repsam_ros.backends._graph_folder import GRAPHS, GraphFolder, open_graphs
 from repsam_ros.backends._handover import HandoverBackend
+from repsam_ros.backends._prompt_batches import decode_in_batches, most_prompts
 from repsam_ros.backends._tensorrt_api import Shape, TensorRt, load_tensorrt
 from repsam_ros.errors import BackendError, RepsamError
 from repsam_ros.paths import atomic_path, cache_dir, file_sha256
 
 _log = logging.getLogger(__name__)
 
-# A frame has a dozen prompts or so; more than the largest number run in several batches.
-_USUAL_PROMPTS, _MOST_PROMPTS = 8, 40
-# Memory for activations grows with prompts and pixels: 8 prompts at 1024 x 1024.
-_MOST_PROMPT_PIXELS = 8 * 1024 * 1024
+_USUAL_PROMPTS = 8
 # What is tried when an engine fails: precisions that keep more bits, in this order.
 _MORE_EXACT = {"fp16": ("bf16", "fp32"), "bf16": ("fp32",), "fp32": ()}
 
@@ -73,12 +70,6 @@ def build_watched(config: BackendConfig, watch: BuildWatch) -> TensorRtBackend:
             problems.append(f"{precision}: {error}")
             _log.warning("TensorRT is not used in %s", problems[-1])
     raise BackendError(f"TensorRT cannot be used: {'; '.join(problems)}")
-
-
-def most_prompts(canvas_px: tuple[int, int]) -> int:
-    """Prompts that are decoded at once at most."""
-    pixels = canvas_px[0] * canvas_px[1]
-    return max(1, min(_MOST_PROMPTS, _MOST_PROMPT_PIXELS // pixels))
 
 
 def prompt_profiles(
@@ -223,18 +214,12 @@ class TensorRtBackend:
         """
         if encoded.state != self._images:
             raise BackendError("this image's state is gone: decode an image before the next")
-        largest = most_prompts(self.canvas_px)
-        parts = [
-            self._decoder.run({"points_px": points_px[start : start + largest]})
-            for start in range(0, len(points_px), largest)
-        ]
-        if not parts:
-            shape = self._decoder.tensors["mask_logits"].shape[1:]
-            return Decoded(np.zeros((0, *shape), np.float32), np.zeros(0, np.float32))
-        joined: dict[str, Any] = {
-            name: np.concatenate([part[name] for part in parts]) for name in parts[0]
-        }
-        return Decoded(joined["mask_logits"], joined["predicted_iou"])
+
+        def decode(points: NDArray[np.float32]) -> Decoded:
+            outputs = self._decoder.run({"points_px": points})
+            return Decoded(outputs["mask_logits"], outputs["predicted_iou"])
+
+        return decode_in_batches(decode, points_px, self.canvas_px)
 
     def info(self) -> BackendInfo:
         """What is really running."""

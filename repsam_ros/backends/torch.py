@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
+from repsam_ros.backends._prompt_batches import decode_in_batches
 from repsam_ros.errors import BackendError
 from repsam_ros.methods import load_model
 from repsam_ros.network.build import DecodedMasks, DecoderState, EncodedImage, RepSam
@@ -103,14 +104,17 @@ class TorchBackend:
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
         """See :meth:`repsam_ros.backends.Backend.decode`."""
         state = cast(EncodedImage | DecoderState, encoded.state)
-        points = torch.from_numpy(points_px).to(self._device)
+
+        def decode(points: NDArray[np.float32]) -> Decoded:
+            decoded = self._decode(state, torch.from_numpy(points).to(self._device))
+            quality = decoded.predicted_iou.float().clamp(0, 1)
+            return Decoded(decoded.logits.float().cpu().numpy(), quality.cpu().numpy())
+
         try:
             with torch.inference_mode(), self._autocast():
-                decoded = self._decode(state, points)
+                return decode_in_batches(decode, points_px, self._canvas_px)
         except torch.OutOfMemoryError as error:
             raise BackendError(f"out of memory on {self._device}: {error}") from error
-        quality = decoded.predicted_iou.float().clamp(0, 1)
-        return Decoded(decoded.logits.float().cpu().numpy(), quality.cpu().numpy())
 
     def _masks(self, state: EncodedImage | DecoderState, points: Tensor) -> DecodedMasks:
         if isinstance(state, DecoderState):

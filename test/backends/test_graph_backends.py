@@ -10,6 +10,7 @@ import pytest
 
 from repsam_ros.backends import Backend, BackendConfig, open_backend
 from repsam_ros.backends._check import check_backend, fixed_scene
+from repsam_ros.backends._prompt_batches import most_prompts
 from repsam_ros.errors import BackendError, CheckpointError
 
 NAMES = ("onnxruntime", "openvino")
@@ -47,6 +48,20 @@ def test_an_image_keeps_its_state_while_others_are_encoded(
     again = backend.decode(first, scene.points_px)
     assert np.array_equal(first.heatmap, heatmap) and not np.array_equal(other.heatmap, heatmap)
     assert np.array_equal(again.mask_logits, expected.mask_logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_prompts_than_are_decoded_at_once(name: str, make_folder: MakeFolder) -> None:
+    backend = opened(name, make_folder(fp32=0))
+    scene = fixed_scene(backend.canvas_px)
+    encoded = backend.encode(scene.color, scene.depth_m, scene.intrinsics)
+    points = np.random.default_rng(0).uniform(0, 31, (95, 2)).astype(np.float32)
+    assert len(points) > 2 * most_prompts(backend.canvas_px)
+    decoded = backend.decode(encoded, points)
+    for index in (0, 39, 40, 94):
+        alone = backend.decode(encoded, points[index : index + 1])
+        assert np.allclose(decoded.mask_logits[index], alone.mask_logits[0], atol=1e-5)
+        assert np.allclose(decoded.predicted_iou[index], alone.predicted_iou[0], atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
