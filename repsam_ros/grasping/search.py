@@ -9,7 +9,9 @@ then only the viewing direction and the directions into the surface are tried, w
 their tilt, and there is no table to hit except as points.
 
 What counts as an obstacle: every point of the cloud, the object's own included, against the open
-fingers and against the palm and what it sweeps over ``approach_m``; and the support plane.
+fingers and against the palm and what it sweeps over ``approach_m``; points of other objects
+between the fingers; and the support plane. Of several openings the widest free one is taken, since
+an object often goes on where the camera does not see it.
 Occluded space is not taken for free. A finger may not end in the shadow of something else than
 the object, where the object's visible end need not be its real end (``max_behind_share``). The
 object's own shadow, where the far finger of most grasps ends, is allowed; the share of the
@@ -39,8 +41,6 @@ from repsam_ros.structures import Grasp, Plane, SceneCloud
 
 Propose = Callable[[Target, Plane | None, SearchSettings, Counter[str]], Orientations]
 Score = Callable[[Target, Candidates], NDArray[np.float64]]
-
-
 PlanOne = Callable[[int, Counter[str], IsLate], list[Grasp]]
 
 

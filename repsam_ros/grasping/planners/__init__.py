@@ -28,8 +28,8 @@ class PlanResult:
         grasps: Best first.
         rejected: Number of candidates by cause: ``too_small`` (objects, not candidates),
             ``too_steep``, ``table``, ``too_wide``, ``too_few_points``, ``palm`` (held part longer
-            than the fingers), ``not_antipodal``, ``hidden`` (in space that the camera has not
-            seen), ``workspace``, ``collision``, ``similar``.
+            than the fingers), ``not_antipodal``, ``hidden`` (a finger behind something else),
+            ``workspace``, ``collision``, ``similar``.
         unfinished: Instances whose planning the deadline cut short.
     """
 

@@ -68,18 +68,8 @@ def _plan_object(
 ) -> list[Grasp]:
     plane = cloud.support_plane
     view = points_m.mean(axis=0) - cloud.viewpoint_m
-    down = view / np.linalg.norm(view) if plane is None else -plane.normal
-    rotations = _turned_about(down, config.rolls)
-    local_m = points_m @ rotations  # (rolls, N, 3)
-    low_m, high_m = local_m.min(axis=1), local_m.max(axis=1)
-    narrowest = np.argsort(high_m[:, 1] - low_m[:, 1], kind="stable")
-    roll, depth_m = (
-        grid.ravel() for grid in np.meshgrid(narrowest, config.depths_m, indexing="ij")
-    )
-    centre_m = (low_m + high_m)[roll] / 2
-    centre_m[:, 2] = low_m[roll, 2] + depth_m - config.gripper.tip_m
-    rotations, parts_m = rotations[roll], (high_m - low_m)[roll, 1]
-    positions_m = np.einsum("cij,cj->ci", rotations, centre_m)
+    down = view / max(float(np.linalg.norm(view)), 1e-9) if plane is None else -plane.normal
+    positions_m, rotations, parts_m = _hands(points_m, down, config)
     openings_m = obstacles.openings_m(positions_m, rotations, parts_m)
     reasons = {
         "too_wide": parts_m > config.max_width_m,
@@ -102,6 +92,23 @@ def _plan_object(
         )
         for index in free
     ]
+
+
+def _hands(
+    points_m: NDArray[np.float64], down: NDArray[np.float64], config: Config
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """(C, 3) tool centre points, (C, 3, 3) rotations and (C,) widths, the narrowest first."""
+    rotations = _turned_about(down, config.rolls)
+    local_m = points_m @ rotations  # (rolls, N, 3)
+    low_m, high_m = local_m.min(axis=1), local_m.max(axis=1)
+    narrowest = np.argsort(high_m[:, 1] - low_m[:, 1], kind="stable")
+    roll, depth_m = (
+        grid.ravel() for grid in np.meshgrid(narrowest, config.depths_m, indexing="ij")
+    )
+    centre_m = (low_m + high_m)[roll] / 2
+    centre_m[:, 2] = low_m[roll, 2] + depth_m - config.gripper.tip_m
+    positions_m = np.einsum("cij,cj->ci", rotations[roll], centre_m)
+    return positions_m, rotations[roll], (high_m - low_m)[roll, 1]
 
 
 def _turned_about(down: NDArray[np.float64], rolls: int) -> NDArray[np.float64]:
