@@ -131,16 +131,18 @@ class _Run:
 
     def connect(self) -> None:
         """Waits until everyone has found everyone."""
-        links = [(PERCEPTION, "labels", 1), (PERCEPTION, "points", 1)]
-        links += [(PERCEPTION, "support_plane", 1), (PERCEPTION, "view_pose", 1)]
-        links += [(PLANNER, "grasp_candidates", 1)]
+        outputs = {
+            PERCEPTION: ("labels", "points", "support_plane", "view_pose"),
+            PLANNER: ("grasp_candidates",),
+        }
 
         def are_linked() -> bool:
             return all(
                 publisher.get_subscription_count() for publisher in self._publishers.values()
             ) and all(
-                int(self._session.diagnostics(node).get(f"subscribers_{name}", 0)) >= count
-                for node, name, count in links
+                int(self._values(node).get(f"subscribers_{name}", 0))
+                for node, names in outputs.items()
+                for name in names
             )
 
         self._session.wait_until(are_linked, 60.0, "the nodes to find each other")
