@@ -7,12 +7,12 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent  # colcon build --symlink-install runs a link to this file
 NAME = "repsam_ros"
 SHARE = f"share/{NAME}"
-SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".yaml"}
+SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".service", ".xml", ".yaml"}
 
 TORCH = ["torch>=2.1", "torchvision>=0.16", "segment-anything>=1.0", "safetensors>=0.4"]
 # MuJoCo settles scenes, trimesh reads users' meshes; embreex is Embree, the ray caster behind
 # Open3D too, in 15 MB.
-SIMULATION = ["mujoco>=3.1", "embreex>=4.4", "trimesh>=4.0"]
+SIMULATION = ["mujoco>=3.17", "embreex>=4.4", "trimesh>=4.0"]
 # COCO AP as its authors compute it.
 EVALUATION = ["pycocotools>=2.0.11"]
 # ClearGrasp keeps depth in EXR files, which OpenCV leaves out by default.
@@ -33,6 +33,8 @@ TENSORRT = [
     "onnxruntime>=1.20",
     'tensorrt-rtx-cu13>=1.7; platform_system == "Linux" and platform_machine == "x86_64"',
 ]
+# A 3-D view in a browser, served by one process; it needs no desktop and no other program.
+VIEWER = ["viser>=1.0"]
 # Scenes made on several machines.
 CLUSTER = [*SIMULATION, "dask[distributed]>=2024.1"]
 # The distribution is part of each name: the unprefixed wheels follow the newest ROS.
@@ -113,6 +115,7 @@ setup(
         "runtime": RUNTIME,
         "openvino": OPENVINO,
         "tensorrt": TENSORRT,
+        "viewer": VIEWER,
         "adaptation": ADAPTATION,
         "backbones": BACKBONES,
         "train": [*TORCH, *SIMULATION],
@@ -130,6 +133,7 @@ setup(
             *EXPORT,
             *OPENVINO,
             *TENSORRT,
+            *VIEWER,
             *ROS,
             *DEV,
             *ORACLE,

@@ -35,7 +35,7 @@ HOME_OF = {
     "drjit": ("simulation.photorealistic",),
     "embreex": ("simulation.embree",),
     "mitsuba": ("simulation.photorealistic",),
-    "mujoco": ("simulation", "grasping.trials"),
+    "mujoco": ("simulation",),
     "onnx": ("backends.onnxruntime", "export"),
     "onnxruntime": ("backends.onnxruntime", "export"),
     "open3d": ("evaluation.latency", "simulation"),
