@@ -40,15 +40,14 @@ def rename_encoding(rng: random.Random, ros: Any, messages: Messages) -> dict[st
 
 
 def resize(rng: random.Random, ros: Any, messages: Messages) -> dict[str, int]:
-    return _resize(rng, messages[rng.choice(["color", "depth"])])
+    msg = messages[rng.choice(["color", "depth"])]
+    setattr(msg, rng.choice(["width", "height"]), rng.choice([1, 7, 4096, 2**32 - 1]))
+    return {"size_mismatch": 1}
 
 
 def resize_info(rng: random.Random, ros: Any, messages: Messages) -> dict[str, int]:
-    return _resize(rng, messages["info"])
-
-
-def _resize(rng: random.Random, msg: Any) -> dict[str, int]:
-    setattr(msg, rng.choice(["width", "height"]), rng.choice([1, 7, 4096, 2**32 - 1]))
+    # No larger ones: the focal length would be that of no camera of the size.
+    setattr(messages["info"], rng.choice(["width", "height"]), rng.choice([1, 7, 4096]))
     return {"size_mismatch": 1}
 
 
