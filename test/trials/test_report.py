@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from repsam_ros.errors import DatasetError
+from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.configuration import TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome
 from repsam_ros.trials.report import write_report
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes, write_rows
-from repsam_ros.trials.stacked_bars import COLORS, stacked_bars
 
 Make = Callable[..., TrialsConfig]
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
+from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.paths import atomic_path
-from repsam_ros.trials.stacked_bars import COLORS, stacked_bars
 
 _SPEED_UPS = {
     "frame_to_reference": "frame, PyTorch eager",
