@@ -120,7 +120,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "focal length 0": (
         lambda f: (f / "k.json").write_text(json.dumps(CAMERA | {"fx": 0})),
-        "k.json: focal lengths must be positive",
+        "k.json: fx of 0.0 px: a focal length must be positive",
     ),
 }
 

@@ -19,8 +19,8 @@ def test_a_slow_worker_misses_frames_and_takes_the_newest() -> None:
 
     run = run_at_rate(perceive, FRAMES, rate_hz=50.0, seconds=0.4)
     assert run["sent"] == 20
-    # At least six frames arrive while one is worked on.
-    assert len(seen) <= 4 and run["missed"] == 20 - len(seen)
+    # The last frame arrives after 0.38 s: work begins at most four times until then, and once more.
+    assert len(seen) <= 5 and run["missed"] == 20 - len(seen)
     assert run["latency_ms"]["first"] >= 120
     assert run["mean_fps"] <= 1 / 0.12
 
