@@ -20,6 +20,7 @@ from repsam_ros.evaluation.statistics import (
     bootstrap_intervals,
     equivalence_test,
     holm,
+    p_text,
     scene_groups,
     sign_flip_test,
 )
@@ -195,12 +196,8 @@ def _cells(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
             f"{row['mean_b']:.2f}",
             f"{row['difference']:+.2f}",
             f"{row['ci95'][0]:+.2f} to {row['ci95'][1]:+.2f}",
-            *(_p_text(row[key]) for key in ("p", "p_holm", "p_equivalence")),
+            *(p_text(row[key]) for key in ("p", "p_holm", "p_equivalence")),
             f"{row['wins']}/{row['losses']}",
         )
         for name, row in comparison["scores"].items()
     ]
-
-
-def _p_text(p: float) -> str:
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from repsam_ros.evaluation.page import text
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _BAR = 900, 190, 60, 26, 18
+_WIDTH, _LEFT, _RIGHT, _ROW, _BAR = 900, 190, 76, 26, 18
 _LEGEND, _LETTER = 24, 6.4
 # Okabe and Ito's colours, which people with colour blindness tell apart, and two greys.
 COLORS = (

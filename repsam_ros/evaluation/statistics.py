@@ -132,6 +132,16 @@ def mcnemar_test(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.binomtest(only_first, changed).pvalue) if changed else 1.0
 
 
+def p_text(p: float) -> str:
+    """A p value as it stands in a table."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
+def p_clause(p: float) -> str:
+    """A p value as it stands in a sentence: ``p = 0.0123``, ``p < 0.0001``."""
+    return f"p {p_text(p)}" if p < 0.0001 else f"p = {p_text(p)}"
+
+
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """(K,) p values adjusted for K tests (Holm 1979); valid however the tests depend."""
     p = np.asarray(p_values, np.float64)

@@ -9,6 +9,7 @@ from typing import Any
 
 from repsam_ros.config import to_plain
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
+from repsam_ros.evaluation.statistics import p_text
 from repsam_ros.paths import atomic_path
 from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
@@ -17,7 +18,7 @@ from repsam_ros.trials.page import Page
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes, read_rows
 from repsam_ros.trials.statistics import ALL, STAGES, summarise
-from repsam_ros.trials.verdict import TEST_TITLES, p_text, verdict
+from repsam_ros.trials.verdict import TEST_TITLES, verdict
 
 _TITLES = {ALL: "all", OPAQUE: "opaque target", GLASS: "glass target"}
 _STAGE_TITLES = {stage: stage.removesuffix("_s") for stage in STAGES}

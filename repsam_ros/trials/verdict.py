@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from repsam_ros.evaluation.statistics import p_clause
 from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, SIGN_FLIPS, TrialsConfig
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.statistics import ALL
@@ -32,7 +33,7 @@ def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
         f"Simulated, {found['pairs']} {unit}: {primary['variant']} {verb} "
         f"{abs(found['points']):.1f} points {more} of the {what} than {primary['against']} (95 % "
         f"interval {low:+.1f} to {high:+.1f}; {TEST_TITLES[config.test]}, "
-        f"p = {p_text(primary['p'])}). "
+        f"{p_clause(primary['p'])}). "
         + _judgement(primary, config.primary.claim_points)
         + _by_material(primary["differences"])
     )
@@ -46,11 +47,6 @@ def _by_material(differences: Mapping[str, Any]) -> str:
         for low, high in (differences[name]["ci95"],)
     ]
     return f" By material: {', '.join(parts)}." if len(parts) > 1 else ""
-
-
-def p_text(p: float) -> str:
-    """A p value for people."""
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def _judgement(primary: Mapping[str, Any], claim: float) -> str:

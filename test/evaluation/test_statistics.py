@@ -19,6 +19,8 @@ from repsam_ros.evaluation.statistics import (
     equivalence_test,
     holm,
     mcnemar_test,
+    p_clause,
+    p_text,
     rank_correlation,
     scene_groups,
     sign_flip_test,
@@ -245,6 +247,11 @@ def test_equivalence_of_scenes_errs_hardly_more_often_than_it_says(groups: int) 
         false_alarms += equivalence_test(differences + 3, 3, group) <= 0.05
     # Groups of 1 to 7 images have a slightly skewed mean: one and a half points beyond chance.
     assert binomial_bounds(3000, 0.05)[0] <= false_alarms <= binomial_bounds(3000, 0.065)[1]
+
+
+def test_small_p_values_are_no_equations() -> None:
+    assert (p_clause(0.01234), p_text(0.01234)) == ("p = 0.0123", "0.0123")
+    assert (p_clause(1e-9), p_text(1e-9)) == ("p < 0.0001", "< 0.0001")
 
 
 def test_mcnemar_by_hand() -> None:

@@ -11,6 +11,7 @@ from repsam_ros.adaptation.ablation.results import INPUTS
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
 from repsam_ros.errors import shortened
 from repsam_ros.evaluation.report import TITLES
+from repsam_ros.evaluation.statistics import p_clause, p_text
 
 SHOWN_SCORES = ("strict_miou", "overlap_f", "boundary_f", "pct75")
 _CAPTIONS = {
@@ -173,7 +174,7 @@ def _mechanism_parts(mechanism: dict[str, Any] | None) -> list[str]:
     found = {title: mechanism[name] for name, title in names.items()}
     lines = [
         f"- 1 - CKA and {title}: "
-        + ("not measured" if each is None else f"rho = {each['rho']:+.2f}, p = {p_text(each['p'])}")
+        + ("not measured" if each is None else f"rho = {each['rho']:+.2f}, {p_clause(each['p'])}")
         for title, each in found.items()
     ]
     columns = {"1 - CKA": mechanism["one_minus_cka"]}
@@ -239,11 +240,6 @@ def _effect_cells(effect: dict[str, Any]) -> list[str]:
 def interval_text(ci95: list[float] | None) -> str:
     """Bounds of a difference."""
     return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"
-
-
-def p_text(p: float) -> str:
-    """A p value."""
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
