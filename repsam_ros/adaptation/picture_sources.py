@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 
@@ -20,6 +20,7 @@ from repsam_ros.adaptation.distributed import Team
 from repsam_ros.adaptation.pictures import PictureMaker, SamplePictures, SourcePictures
 from repsam_ros.adaptation.planes import mirrored, moved
 from repsam_ros.adaptation.scene_stream import SceneStream, StreamSettings
+from repsam_ros.datasets import DatasetPlace
 from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.pool import PicturePool, PoolSettings, make_pool
 from repsam_ros.simulation.rendering import Pictures, expose
@@ -45,24 +46,16 @@ class SourceSettings:
 
 
 @dataclass(frozen=True)
-class DatasetSettings:
+class DatasetSettings(DatasetPlace):
     """Frames of a data set.
 
     Attributes:
-        name: Format, a file of ``repsam_ros/datasets``.
-        root: Where it lies.
-        split: One of the format's; all of them without it.
-        options: Of the format, such as the camera of graspnet.
         frames: Names of those that are used; all of them without it.
         seed: Of order and augmentation.
         workers: Processes that read.
         augmentation: How frames are varied; null leaves them as they are.
     """
 
-    name: str
-    root: str
-    split: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
     frames: tuple[str, ...] | None = None
     seed: int = 0
     workers: int = 2

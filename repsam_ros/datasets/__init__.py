@@ -14,7 +14,7 @@ import importlib
 import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
@@ -57,11 +57,11 @@ class Sample:
 
     def __post_init__(self) -> None:
         size = self.frame.depth_m.shape
-        for field in ("labels", "ignore", "transparent", "true_depth_m"):
-            value = getattr(self, field)
+        for each in ("labels", "ignore", "transparent", "true_depth_m"):
+            value = getattr(self, each)
             if value is not None and value.shape != size:
                 raise DatasetError(
-                    f"{self.name}: {field} {value.shape} does not fit the frame {size}"
+                    f"{self.name}: {each} {value.shape} does not fit the frame {size}"
                 )
 
 
@@ -149,6 +149,27 @@ def open_dataset(name: str, root: Path, split: str | None = None, **options: Any
     if shared := [each for each, count in Counter(names).items() if count > 1]:
         raise DatasetError(f"{root}: several frames named {shared[0]}")
     return dataset
+
+
+@dataclass(frozen=True)
+class DatasetPlace:
+    """Where frames of a data set lie, for the configurations that name some.
+
+    Attributes:
+        name: Format, a file of ``repsam_ros/datasets``.
+        root: Folder.
+        split: One of the format's; all of them without it.
+        options: Of the format, such as the camera of graspnet.
+    """
+
+    name: str
+    root: str
+    split: str | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def open(self) -> Dataset:
+        """As :func:`open_dataset`."""
+        return open_dataset(self.name, Path(self.root), self.split, **self.options)
 
 
 def select_frames(dataset: Dataset, names: Sequence[str]) -> Dataset:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from repsam_ros.adaptation.ablation.verdict import VerdictSettings
 from repsam_ros.adaptation.cka.pictures import FIRST_SCENE
 from repsam_ros.adaptation.cka.report import ROWS
 from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.datasets import DatasetPlace
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.adapters import MODULES
 from repsam_ros.perception.pipeline import PipelineSettings
@@ -74,23 +74,6 @@ class SimulatedFrames:
 
 
 @dataclass(frozen=True)
-class RealFrames:
-    """Real frames with labels.
-
-    Attributes:
-        name: Format, a file of ``repsam_ros/datasets``.
-        root: Where they lie.
-        split: One of the format's; all of them without it.
-        options: Of the format.
-    """
-
-    name: str
-    root: str
-    split: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class CkaSettings:
     """How CKA is measured.
 
@@ -151,7 +134,7 @@ class AblationConfig:
     learning_rates: tuple[float, ...] = (1e-3,)
     full_learning_rates: tuple[float, ...] = (3e-4,)
     cka: CkaSettings = field(default_factory=CkaSettings)
-    real: RealFrames | None = None
+    real: DatasetPlace | None = None
     pipeline: PipelineSettings = field(default_factory=PipelineSettings)
     verdict: VerdictSettings = field(default_factory=VerdictSettings)
 

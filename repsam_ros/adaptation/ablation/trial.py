@@ -102,8 +102,7 @@ def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
         predict = predict_with(pipeline.segment, RGBD if trial.run.fusion else RGB)
         sets = {name: open_dataset("simulated", root) for name, root in trial.frames.items()}
         if trial.real and (real := trial.config.real) is not None:
-            root = Path(real.root)
-            sets["real"] = open_dataset(real.name, root, real.split, **real.options)
+            sets["real"] = real.open()
         return {name: score_images(dataset, predict) for name, dataset in sets.items()}
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from repsam_ros.adaptation.cka.sums import MIN_SCENES
+from repsam_ros.datasets import DatasetPlace
 from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.rendering import RenderSettings
 from repsam_ros.simulation.scenes import SceneSettings
@@ -36,22 +36,14 @@ class SimulatedPictures:
 
 
 @dataclass(frozen=True)
-class DatasetPictures:
+class DatasetPictures(DatasetPlace):
     """Frames of a data set.
 
     Attributes:
-        name: Format, a file of ``repsam_ros/datasets``.
-        root: Where it lies.
-        split: One of the format's; all of them without it.
-        options: Of the format.
         images_per_scene: Drawn from each scene; a scene is a folder of frames where there are
             several, else each frame is its own. Scenes with fewer are left out.
     """
 
-    name: str
-    root: str
-    split: str | None = None
-    options: dict[str, Any] = field(default_factory=dict)
     images_per_scene: int = 1
 
 

@@ -24,7 +24,6 @@ from repsam_ros.adaptation.crossval.trial import Trial, run_trial
 from repsam_ros.adaptation.kept_runs import finish_runs
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import differences, to_plain
-from repsam_ros.datasets import open_dataset
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.weights import find_model
 from repsam_ros.simulation.workers import map_here
@@ -77,7 +76,7 @@ class _Experiment:
         self._processes = processes
         self.base_sha256 = find_model(config.base).sha256
         data = config.data
-        frames = open_dataset(data.name, Path(data.root), data.split, **data.options)
+        frames = data.open()
         scenes = [sample.scene for sample in frames]
         self.folds = make_folds(frames.names, scenes, config.folds, config.fold_seed)
         self._simulated = None

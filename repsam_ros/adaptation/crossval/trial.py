@@ -136,7 +136,7 @@ def run_trial(trial: Trial) -> FoldResult:
 def _scores(trial: Trial, model: str) -> dict[str, Scores]:
     """As ``repsam eval`` scores the file of weights."""
     config, data = trial.config, trial.config.data
-    frames = open_dataset(data.name, Path(data.root), data.split, **data.options)
+    frames = data.open()
     sets = {HELD_OUT: select_frames(frames, trial.frames(held_out=True))}
     if trial.simulated is not None:
         sets[SIMULATED] = open_dataset("simulated", trial.simulated)
