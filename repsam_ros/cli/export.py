@@ -39,8 +39,8 @@ def run(args: argparse.Namespace) -> int:
     for precision, parity in manifest["parity"].items():
         error = max(parity["relative_error"].values())
         print(
-            f"{precision}: relative error {error:.2g}, mask IoU at least "
-            f"{parity['mask_iou_min']:.4f} over {parity['cases']} cases"
+            f"{precision}: relative error {error:.2g}, mask IoU {parity['mask_iou']:.5f}, of each "
+            f"mask at least {parity['mask_iou_min']:.4f}, over {parity['cases']} cases"
         )
     if targets:
         _print_engines(args.out, targets)

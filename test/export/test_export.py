@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import onnx
 import pytest
 import torch
@@ -17,7 +15,6 @@ from repsam_ros.backends._graph_folder import GraphFolder
 from repsam_ros.cli.main import main
 from repsam_ros.errors import BackendError, CheckpointError
 from repsam_ros.export import parity as parity_module
-from repsam_ros.export.parity import Parity, check_parity
 from repsam_ros.methods import Training, open_method, resolved_config
 from repsam_ros.network import sam
 from repsam_ros.network.adapter_files import AdapterRecord, save_adapter
@@ -60,7 +57,8 @@ def test_the_manifest_describes_the_graphs(exported: Path) -> None:
 def test_the_manifest_holds_the_parity(exported: Path) -> None:
     parity = json.loads((exported / "manifest.json").read_text())["parity"]
     assert max(parity["fp32"]["relative_error"].values()) < 1e-5
-    assert parity["fp32"]["mask_iou_min"] > 0.999 and parity["fp16"]["mask_iou_min"] > 0.99
+    for iou in ("mask_iou", "mask_iou_min"):
+        assert parity["fp32"][iou] >= 0.999 and parity["fp16"][iou] >= 0.99
     assert parity["fp32"]["cases"] == parity["fp16"]["cases"] == 12
 
 
@@ -136,19 +134,6 @@ def test_nothing_is_written_when_parity_fails(
     assert main(["export", *arguments, "--out", str(tmp_path)]) == 2
     assert "do not compute what the network computes" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
-
-
-GOOD = Parity(heatmap=1e-6, mask_logits=1e-6, predicted_iou=1e-6, mask_iou_min=1.0, cases=1)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("heatmap", 2e-5), ("mask_logits", np.nan), ("predicted_iou", 1.0), ("mask_iou_min", 0.99)],
-)
-def test_each_value_of_parity_counts(field: str, value: float) -> None:
-    check_parity(GOOD, "fp32")
-    with pytest.raises(BackendError, match="fp32"):
-        check_parity(dataclasses.replace(GOOD, **{field: value}), "fp32")
 
 
 def test_what_cannot_be_merged_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
