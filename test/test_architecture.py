@@ -247,6 +247,7 @@ CONFIG_OF = {
     "crossval": "adaptation.crossval.config.CrossvalConfig",
     "experiments": "adaptation.training_config.TrainConfig",
     "ranks": "adaptation.rank_plan.RanksConfig",
+    "scorer": "trials.scorer.settings.ScorerConfig",
     "trials": "trials.configuration.TrialsConfig",
 }
 

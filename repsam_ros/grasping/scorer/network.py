@@ -1,0 +1,161 @@
+"""The scorer's network in NumPy, so that a planner needs no PyTorch, and its weights on disk.
+
+Three convolutions of 3 x 3 with stride 2 over the picture; what they give and the numbers go
+through one hidden layer to the logit of success. :mod:`repsam_ros.trials.scorer.training` holds
+the same network for training.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from repsam_ros.config import read_yaml
+from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Crops
+from repsam_ros.paths import file_sha256, share_dir
+
+CONVOLUTIONS = ("conv1", "conv2", "conv3")
+# Of what crops hold; weights for others are refused.
+FORMAT = f"grasp-scorer-{ROWS}x{COLUMNS}x{CHANNELS}-{NUMBERS}"
+
+
+class GraspScorer:
+    """Probabilities of success of the crops of grasps.
+
+    Args:
+        weights: By name: ``conv1.weight`` (O, C, 3, 3), ``conv1.bias`` (O,) and so on to
+            ``conv3``, ``hidden.weight`` (H, F), ``hidden.bias``, ``logit.weight`` (1, H) and
+            ``logit.bias``; F is the last convolution's (rows, columns, channels) and the numbers.
+
+    Raises:
+        CheckpointError: The shapes do not belong together.
+    """
+
+    def __init__(self, weights: Mapping[str, NDArray[np.float32]]) -> None:
+        _check_shapes(weights)
+        self._weights = dict(weights)
+        self._kernels = {
+            # (3 * 3 * C, O): rows in the order of the windows.
+            name: weights[f"{name}.weight"].transpose(2, 3, 1, 0).reshape(-1, _out(weights, name))
+            for name in CONVOLUTIONS
+        }
+
+    def __call__(self, crops: Crops) -> NDArray[np.float64]:
+        """(G,) probabilities, to four decimals: what lies beyond depends on the machine."""
+        weights = self._weights
+        values = crops.pictures.astype(np.float32) / np.float32(255)
+        for name in CONVOLUTIONS:
+            values = np.maximum(_windows(values) @ self._kernels[name] + weights[f"{name}.bias"], 0)
+        features = np.concatenate((values.reshape(len(values), -1), crops.numbers), axis=1)
+        hidden = features @ weights["hidden.weight"].T + weights["hidden.bias"]
+        logits = np.maximum(hidden, 0) @ weights["logit.weight"][0] + weights["logit.bias"][0]
+        chances: NDArray[np.float64] = 1 / (1 + np.exp(-logits.astype(np.float64)))
+        return np.round(chances, 4)
+
+
+def _windows(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(G, H, W, C) -> (G, H / 2, W / 2, 9 C): neighbourhoods, with zeros round the picture."""
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows, columns = values.shape[1], values.shape[2]
+    parts = [
+        padded[:, row : row + rows : 2, column : column + columns : 2]
+        for row in range(3)
+        for column in range(3)
+    ]
+    return np.concatenate(parts, axis=-1)
+
+
+def _out(weights: Mapping[str, NDArray[np.float32]], name: str) -> int:
+    return len(weights[f"{name}.weight"])
+
+
+def _check_shapes(weights: Mapping[str, NDArray[np.float32]]) -> None:
+    try:
+        channels = CHANNELS
+        wanted: dict[str, tuple[int, ...]] = {}
+        for name in CONVOLUTIONS:
+            out = _out(weights, name)
+            wanted |= {f"{name}.weight": (out, channels, 3, 3), f"{name}.bias": (out,)}
+            channels = out
+        places = math.prod(-(-size // 2 ** len(CONVOLUTIONS)) for size in (ROWS, COLUMNS))
+        hidden = _out(weights, "hidden")
+        wanted |= {
+            "hidden.weight": (hidden, places * channels + NUMBERS),
+            "hidden.bias": (hidden,),
+            "logit.weight": (1, hidden),
+            "logit.bias": (1,),
+        }
+    except KeyError as error:
+        raise CheckpointError(f"weights of a grasp scorer lack {error}") from error
+    shapes = {name: value.shape for name, value in weights.items()}
+    if shapes != wanted:
+        raise CheckpointError(f"a grasp scorer has {wanted}, the weights have {shapes}")
+
+
+def open_scorer(name_or_path: str) -> GraspScorer:
+    """The scorer of this name in models/manifest.yaml, or of a safetensors file.
+
+    Raises:
+        CheckpointError: The file is missing, broken, not what the manifest says, or for other
+            crops.
+        ConfigError: No such name and no such file.
+    """
+    path = _find(name_or_path)
+    weights, metadata = read_safetensors(path)
+    if metadata.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is for {metadata.get('format')}, this version makes {FORMAT}"
+        )
+    return GraspScorer(weights)
+
+
+def _find(name_or_path: str) -> Path:
+    folder = share_dir() / "models"
+    known: dict[str, Any] = read_yaml(folder / "manifest.yaml").get("grasp_scorers", {})
+    if name_or_path not in known:
+        path = Path(name_or_path)
+        if not path.is_file():
+            names = ", ".join(known)
+            raise ConfigError(f"{name_or_path}: no such file, and no grasp scorer ({names})")
+        return path
+    entry = known[name_or_path]
+    path = folder / str(entry["file"])
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    digest = file_sha256(path)
+    if digest != entry["sha256"]:
+        raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {entry['sha256']}")
+    return path
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
+    """Single-precision tensors and metadata of a safetensors file.
+
+    The package safetensors comes with PyTorch's extra; the format is eight bytes of length, a
+    header in JSON and the numbers.
+
+    Raises:
+        CheckpointError: The file is broken or holds another kind of numbers.
+    """
+    data = path.read_bytes()
+    try:
+        end = 8 + int.from_bytes(data[:8], "little")
+        header: dict[str, Any] = json.loads(data[8:end])
+        metadata = header.pop("__metadata__", {})
+        weights = {}
+        for name, entry in header.items():
+            if entry["dtype"] != "F32":
+                raise CheckpointError(f"{path}: {name} is {entry['dtype']}, not F32")
+            first, last = entry["data_offsets"]
+            values = np.frombuffer(data[end + first : end + last], "<f4")
+            weights[name] = values.reshape(entry["shape"])
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    return weights, metadata
