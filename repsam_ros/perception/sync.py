@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass
+from statistics import median
 from typing import Generic, Literal, TypeVar
 
 Item = TypeVar("Item")
 Stream = Literal["color", "depth"]
 
 DEFAULT_SLOP_NS = 30_000_000
+# Two free-running cameras are at most half a period apart; the rest is for jitter. An item a whole
+# period away is the partner of another one, however wide the slop.
+_PERIODS = 0.6
+_INTERVALS, _MIN_INTERVALS = 9, 3
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class SyncCounts:
 class StampSynchronizer(Generic[Item]):
     """Pairs each colour item with the nearest waiting depth item within the slop.
 
+    Once the streams' periods are known, the slop is no wider than 0.6 of the shorter one: after a
+    lost image the next one waits for its own partner and does not take the lost one's.
+
     An item is used at most once and pairs come in the order of their stamps. Calls may come
     from any thread. Pairs are returned and not passed to a callback, so the lock is never
     held while they are worked on.
@@ -62,6 +70,10 @@ class StampSynchronizer(Generic[Item]):
         self._lock = threading.Lock()
         self._queues: dict[Stream, list[tuple[int, Item]]] = {"color": [], "depth": []}
         self._newest_ns: dict[Stream, int | None] = {"color": None, "depth": None}
+        self._intervals_ns: dict[Stream, deque[int]] = {
+            "color": deque(maxlen=_INTERVALS),
+            "depth": deque(maxlen=_INTERVALS),
+        }
         self._received: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
         self._pairs = 0
@@ -96,6 +108,7 @@ class StampSynchronizer(Generic[Item]):
                 self._dropped["reset"] += len(queue)
                 queue.clear()
                 self._newest_ns[stream] = None
+                self._intervals_ns[stream].clear()
 
     @property
     def dropped(self) -> Counter[str]:
@@ -127,6 +140,8 @@ class StampSynchronizer(Generic[Item]):
                 self._dropped["out_of_order"] += 1
                 return False
             self._jump_back(stream, stamp_ns)
+        elif newest_ns is not None:
+            self._intervals_ns[stream].append(stamp_ns - newest_ns)
         self._newest_ns[stream] = stamp_ns
         return True
 
@@ -146,9 +161,14 @@ class StampSynchronizer(Generic[Item]):
         best = min(
             range(len(queue)), key=lambda index: abs(queue[index][0] - stamp_ns), default=None
         )
-        if best is None or abs(queue[best][0] - stamp_ns) > self._slop_ns:
+        if best is None or abs(queue[best][0] - stamp_ns) > self._reach_ns():
             return None
         return best
+
+    def _reach_ns(self) -> float:
+        """The slop, or less where the streams are faster than it."""
+        periods = [median(v) for v in self._intervals_ns.values() if len(v) >= _MIN_INTERVALS]
+        return min([self._slop_ns, *(_PERIODS * period for period in periods)])
 
     def _drop_first(self, stream: Stream, count: int) -> None:
         self._dropped[f"unmatched_{stream}"] += count

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import threading
 
 import pytest
@@ -59,6 +60,35 @@ def test_a_slower_depth_camera_pairs_every_depth_image():
     assert len(pairs) == 30
     assert sync.dropped["unmatched_depth"] == 0
     assert_accounted(sync)
+
+
+@pytest.mark.parametrize("rate_hz", [30, 60, 90])
+@pytest.mark.parametrize("first", ["color", "depth"])
+@pytest.mark.parametrize("lost", [("color", 20), ("depth", 20), ("color", 0), ("depth", 1)])
+def test_after_a_lost_image_pairs_are_exact_again(rate_hz, first, lost):
+    second = "depth" if first == "color" else "color"
+    sync = StampSynchronizer(slop_ns=40 * MS)
+    events = [(stream, 1000 / rate_hz * i) for i in range(60) for stream in (first, second)]
+    pairs = feed(sync, [e for i, e in enumerate(events) if (e[0], i // 2) != lost])
+    # A loss at the very start is not seen before the period is known.
+    settled = [pair for pair in pairs if pair[0] > 1000 / rate_hz * 5]
+    assert len(settled) >= 53
+    assert all(color == depth for color, depth in settled)
+    assert_accounted(sync)
+
+
+@given(st.floats(0, 1), st.integers(0, 2**32 - 1))
+def test_free_running_cameras_pair_nearly_every_image(phase, seed):
+    period, rng = 33.3, random.Random(seed)
+    sync = StampSynchronizer()
+    events = [
+        (stream, period * (i + shift) + rng.uniform(-1, 1))
+        for i in range(1, 60)
+        for stream, shift in (("color", 0), ("depth", phase))
+    ]
+    pairs = feed(sync, sorted(events, key=lambda event: event[1]))
+    assert len(pairs) >= 57
+    assert all(abs(color - depth) <= 0.6 * (period + 2) for color, depth in pairs[5:])
 
 
 def test_late_depth_of_a_slow_alignment_is_waited_for():
