@@ -101,7 +101,8 @@ def group_fragments(
             and _has_occluder(i, j, pieces, settings)
             and _is_occluded(a, b, owner, rays, depth_m, settings)
         ):
-            groups[groups == groups[j]] = groups[i]
+            joined = (groups[i], groups[j])
+            groups[np.isin(groups, joined)] = min(joined)
     return groups
 
 

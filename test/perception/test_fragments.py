@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -93,6 +93,22 @@ def test_pieces_join_over_several_occluders() -> None:
     more[0][bar], more[1][piece] = 5.0, 5.0
     shown = np.concatenate([logits, more]), np.full(5, 0.8, np.float32), depth
     assert groups(shown) == [0, 1, 0, 3, 0]
+
+
+@given(st.permutations(range(7)))
+@settings(deadline=None, max_examples=30)
+@example([0, 4, 5, 6, 3, 1, 2])
+def test_four_pieces_are_named_by_the_first_in_whatever_order_they_join(order: list[int]) -> None:
+    depth = np.full((HEIGHT, WIDTH), 1.2, np.float32)
+    logits = np.full((7, HEIGHT, WIDTH), -6.0, np.float32)
+    for k in range(7):  # piece, bar, piece, ... from left to right
+        is_piece = k % 2 == 0
+        left = 10 + 20 * k
+        place = (slice(50, 75) if is_piece else slice(30, 90), slice(left, left + 20))
+        depth[place], logits[k][place] = (0.8 if is_piece else 0.7), 5.0
+    found = groups((logits[order], np.full(7, 0.8, np.float32), depth))
+    first = min(order.index(k) for k in range(0, 7, 2))
+    assert found == [first if k % 2 == 0 else place for place, k in enumerate(order)]
 
 
 def test_nothing_is_joined_without_depth_or_when_switched_off() -> None:

@@ -131,18 +131,21 @@ def open_pictures(
     assert settings.dataset is not None
     chosen = settings.dataset
     options = tuple(sorted(chosen.options.items()))
-    names = _opened(chosen.name, chosen.root, chosen.split, options).names
-    members = _members(names, chosen.images_per_scene, np.random.default_rng(seed))[:scenes]
+    samples = _opened(chosen.name, chosen.root, chosen.split, options)
+    scene_of = [sample.scene for sample in samples]
+    members = _members(scene_of, chosen.images_per_scene, np.random.default_rng(seed))[:scenes]
     if not members:
         raise DatasetError(f"{chosen.root}: no scene has {chosen.images_per_scene} images")
     return FramePictures(canvas_px, len(members), chosen, options, members)
 
 
-def _members(names: list[str], count: int, rng: np.random.Generator) -> tuple[tuple[int, ...], ...]:
+def _members(
+    scene_of: list[str], count: int, rng: np.random.Generator
+) -> tuple[tuple[int, ...], ...]:
     """``count`` random images of each scene that has so many, scenes in random order."""
-    groups = scene_groups(names)
+    groups = scene_groups(scene_of)
     scenes: dict[int, list[int]] = {}
-    for index in range(len(names)):
+    for index in range(len(scene_of)):
         scenes.setdefault(index if groups is None else int(groups[index]), []).append(index)
     kept = [images for images in scenes.values() if len(images) >= count]
     return tuple(
