@@ -1,0 +1,98 @@
+"""Examples that are executed, kept, found again and learned from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from repsam_ros.errors import ConfigError, DatasetError
+from repsam_ros.grasping.scorer.network import open_scorer
+from repsam_ros.trials.scorer.collection import CLOUDS, collect, example_files
+from repsam_ros.trials.scorer.examples import load_examples
+from repsam_ros.trials.scorer.settings import ScorerConfig
+from repsam_ros.trials.scorer.training import train_scorer
+
+Make = Callable[..., ScorerConfig]
+
+
+@pytest.fixture(scope="module")
+def collected(tiny_scorer: Make, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("scorer")
+    collect(tiny_scorer(), out)
+    return out
+
+
+def test_each_grasp_is_shown_in_the_clouds_that_hold_its_object(
+    tiny_scorer: Make, collected: Path
+) -> None:
+    files = example_files(tiny_scorer(), collected)
+    assert [path.name for path in files] == ["few-400000.npz", "few-400001.npz"]
+    for path in files:
+        scene = load_examples(path)
+        assert 0 < len(scene) <= 6 and len(scene.clouds) == len(CLOUDS)
+        assert np.allclose(np.linalg.det(scene.rotations), 1)
+        for place, cloud in enumerate(scene.clouds):
+            rows, grasps = scene.shown(place)
+            assert {grasp.instance_id for grasp in grasps} <= set(cloud.instance_ids.tolist())
+            # What was planned on a cloud is near the points of its object there.
+            for row in np.flatnonzero(scene.sources[rows] == place):
+                mine = cloud.points_m[cloud.instance_ids == grasps[row].instance_id]
+                apart_m = np.linalg.norm(mine - grasps[row].position_m, axis=1).min()
+                assert apart_m < 0.06
+
+
+def test_collection_goes_on_where_it_stopped_with_the_same_bytes(
+    tiny_scorer: Make, collected: Path
+) -> None:
+    first, second = example_files(tiny_scorer(), collected)
+    kept, lost = first.read_bytes(), second.read_bytes()
+    changed_ns = first.stat().st_mtime_ns
+    second.unlink()
+    collect(tiny_scorer(), collected)
+    assert first.stat().st_mtime_ns == changed_ns and first.read_bytes() == kept
+    assert second.read_bytes() == lost
+    with pytest.raises(ConfigError, match=r"other examples, remove them: sampling\.attempts is 6"):
+        collect(tiny_scorer(sampling={"attempts": 7}), collected)
+    with pytest.raises(ConfigError, match="objects_sha256"):
+        collect(tiny_scorer(objects_sha256="0"), collected)
+
+
+def test_training_writes_weights_that_the_planner_reads_and_their_card(
+    tiny_scorer: Make, collected: Path
+) -> None:
+    card = train_scorer(tiny_scorer(), collected)
+    open_scorer(str(collected / "grasp_scorer.safetensors"))
+    about = json.loads((collected / "validation.json").read_text())
+    assert about["sha256"] in card and card == (collected / "grasp_scorer.md").read_text()
+    assert about["scenes"] == {"learned": 1, "validation": 1}
+    assert len((collected / "training.csv").read_text().splitlines()) == 3
+    weights = (collected / "grasp_scorer.safetensors").read_bytes()
+    train_scorer(tiny_scorer(), collected)
+    assert (collected / "grasp_scorer.safetensors").read_bytes() == weights
+
+
+def test_without_enough_examples_there_is_no_training(tiny_scorer: Make, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="repsam scorer collect"):
+        train_scorer(tiny_scorer(), tmp_path)
+    path = tmp_path / "broken.npz"
+    path.write_bytes(b"PK")
+    with pytest.raises(DatasetError, match="not a file of executed examples"):
+        load_examples(path)
+
+
+@pytest.mark.parametrize("seed", [1500, 499_999, 700_000])
+def test_scenes_for_tuning_and_held_out_ones_are_not_learned_from(
+    tiny_scorer: Make, seed: int
+) -> None:
+    with pytest.raises(ConfigError, match="not all for learning"):
+        tiny_scorer(strata={"few": {"first_seed": seed, "scene": {}}})
+
+
+def test_strata_do_not_share_scenes(tiny_scorer: Make) -> None:
+    strata = {name: {"first_seed": seed, "scene": {}} for name, seed in (("a", 5000), ("b", 5001))}
+    with pytest.raises(ConfigError, match="b shares seeds"):
+        tiny_scorer(strata=strata)
