@@ -13,10 +13,10 @@ from typing import Any
 import rclpy
 import rclpy.utilities
 from rclpy.exceptions import ParameterException
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.signals import SignalHandlerOptions
 
 from repsam_ros.errors import RepsamError
+from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.managed_node import ManagedNode
 
 EXIT_FAILURE = 1
@@ -78,34 +78,18 @@ class RosLogHandler(logging.Handler):
 
 
 def _spin(node: ManagedNode, stop: threading.Event) -> int:
-    executor = SingleThreadedExecutor()
-    executor.add_node(node)
     node.failed = stop.set
-    crashes: list[BaseException] = []
-
-    def spin() -> None:
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            pass
-        except Exception as error:  # noqa: BLE001 - logged in full and turned into the exit code
-            crashes.append(error)
-            node.get_logger().fatal(
-                f"stopping after an unexpected error:\n{traceback.format_exc()}"
-            )
-        finally:
-            stop.set()
-
     # The main thread only waits: a Python signal handler runs there at once, while inside
     # the executor it would run after the next message.
-    thread = threading.Thread(target=spin, name="executor", daemon=True)
-    thread.start()
+    executor = ExecutorThread(node, ended=stop.set)
     if node.value("autostart"):
         node.autostart()
     stop.wait()
     node.close()
-    executor.shutdown(timeout_sec=2.0)
-    thread.join(timeout=2.0)
-    failed = bool(crashes) or node.failure is not None
+    executor.stop()
+    if executor.crash is not None:
+        trace = "".join(traceback.format_exception(executor.crash))
+        node.get_logger().fatal(f"stopped by an unexpected error:\n{trace}")
+    failed = executor.crash is not None or node.failure is not None
     node.destroy_node()
     return EXIT_FAILURE if failed else 0

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import random
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import rclpy
@@ -16,11 +15,11 @@ from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from repsam_ros.ros.diagnostics import values_of
+from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.processes import ProcessError, wait_until
 
 # Importing a deep-learning library on a busy machine takes a while.
@@ -71,19 +70,15 @@ class Session:
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(f"{name}_{os.getpid()}", context=self._context)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
         self._diagnostics: dict[str, dict[str, str]] = {}
         self._watched: set[str] = set()
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._on_diagnostics, 10)
-        self._crash: BaseException | None = None
-        self._thread = threading.Thread(target=self._spin, name="session", daemon=True)
-        self._thread.start()
+        self._executor = ExecutorThread(self.node)
 
     def check(self) -> None:
         """Raises what went wrong in the session's thread or in what it watches."""
-        if self._crash is not None:
-            raise self._crash
+        if self._executor.crash is not None:
+            raise self._executor.crash
         self._check()
 
     def wait_until(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
@@ -143,8 +138,7 @@ class Session:
 
     def close(self) -> None:
         """Leaves the graph."""
-        self._executor.shutdown(timeout_sec=2.0)
-        self._thread.join(timeout=2.0)
+        self._executor.stop()
         self.node.destroy_node()
         self._context.try_shutdown()
 
@@ -153,13 +147,6 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _spin(self) -> None:
-        try:
-            with suppress(ExternalShutdownException):
-                self._executor.spin()
-        except Exception as error:  # noqa: BLE001 - raised again in the waiting thread
-            self._crash = error
 
     def _on_diagnostics(self, msg: DiagnosticArray) -> None:
         for status in msg.status:

