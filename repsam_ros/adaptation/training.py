@@ -50,9 +50,12 @@ class Trainer:
         Raises:
             CheckpointError: The base, or the checkpoint to resume from, is missing, broken or
                 belongs to another configuration.
-            ConfigError: Values that do not go together.
+            ConfigError: Values that do not go together, or ``out`` holds a training that is not
+                to be resumed.
         """
         self.config, self.out = config, out
+        if not resume and self.checkpoint_path.exists():
+            raise ConfigError(f"{out} holds a training: --resume goes on with it")
         state = read_state(self.checkpoint_path, config) if resume else None
         self.team = Team(device)
         self.device = self.team.device

@@ -23,6 +23,7 @@ EXTRA_OF = {
     "peft": "adaptation",
     "segment_anything": "torch",
     "torch": "torch",
+    "torchvision": "torch",
     "viser": "viewer",
 }
 EXIT_ERROR = 2
@@ -87,7 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs one verb.
 
     Returns:
-        The verb's exit code, 2 for a :class:`RepsamError` or wrong usage, 130 after Ctrl-C, 143
+        The verb's exit code, 2 for a :class:`RepsamError`, a path that cannot be read or written
+        or wrong usage, 130 after Ctrl-C, 143
         after SIGTERM.
     """
     # Unwinds, so that verbs end the processes they started.
@@ -127,6 +129,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader (``| head``) is gone; without this the interpreter complains once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        # A folder that cannot be written, a full disk: of what has no path this package knows more.
+        if error.filename is None:
+            raise
+        print(f"repsam: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return EXIT_ERROR
     return code
 
 

@@ -93,6 +93,8 @@ def _described(data: dict[str, Any], pictures: float) -> str:
         )
     if data.get("source"):
         return f"{pictures / 1000:.0f},000 source pictures, each seen once; no other data set"
+    if dataset := data.get("dataset"):
+        return f"{pictures / 1000:.0f},000 drawings of the frames of `{dataset['name']}`"
     pool = data["pool"]
     return (
         f"{pool['pictures']} pictures of {pool['scene_count']} settled scenes, rendered by the run"
@@ -109,11 +111,14 @@ def write_model_card(name: str, results: Path) -> str:
             ``metrics.json`` of evaluations, renamed after their frames.
 
     Raises:
-        CheckpointError: A result was measured with other weights.
+        CheckpointError: There is no such model, or a result was measured with other weights.
         DatasetError: A result file is missing or broken.
     """
-    model = find_model(name)
-    entry = read_yaml(share_dir() / "models" / "manifest.yaml")["models"][name]
+    models = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    if name not in models:
+        known = ", ".join(models)
+        raise CheckpointError(f"{name} is not in models/manifest.yaml; there are: {known}")
+    model, entry = find_model(name), models[name]
     with safe_open(model.path, framework="pt") as stream:
         metadata = stream.metadata()
         parameters = sum(

@@ -33,9 +33,7 @@ PUBLISHED = (
     PublishedResult("ocid", "Mask R-CNN, RGB-D", _XIE, 78.0, 69.2),
     PublishedResult("ocid", "UOIS-Net-3D", _XIE, 86.4, 76.2),
     PublishedResult("ocid", "UCN with refinement", _XIANG, 91.6, 86.1, 89.3),
-    PublishedResult("ocid", "DA-Fusion", "not identified", 92.1, 90.0, 92.7),
     PublishedResult("osd", "Mask R-CNN, RGB-D", _XIE, 74.1, 53.8),
     PublishedResult("osd", "UOIS-Net-3D", _XIE, 83.3, 71.2),
     PublishedResult("osd", "UCN with refinement", _XIANG, 87.4, 69.4, 83.2),
-    PublishedResult("osd", "DA-Fusion", "not identified", 92.9, 88.0, 92.9),
 )

@@ -212,6 +212,7 @@ def test_a_run_that_starts_anew_drops_the_rows_of_the_old_one(
     config: TrainConfig, tmp_path: Path
 ) -> None:
     for _ in range(2):
+        (tmp_path / "last.pt").unlink(missing_ok=True)  # broken before its first checkpoint
         train(config, tmp_path, "cpu", False, max_seconds=0)
     assert [row["step"] for row in rows(tmp_path)] == [1]
 
@@ -238,6 +239,14 @@ def test_weights_of_a_run_load_by_path_and_carry_their_configuration(
     assert len(model.sha256) == 64
     assert network.spec.canvas_px == (240, 320)
     assert json.loads((whole / "config.json").read_text()) == to_plain(config)
+
+
+def test_a_training_is_not_overwritten(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole, tmp_path / "run")
+    log = (tmp_path / "run" / "metrics.jsonl").read_bytes()
+    with pytest.raises(ConfigError, match="--resume"):
+        train(config, tmp_path / "run", "cpu", False, 0)
+    assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == log
 
 
 def test_resume_refuses_another_configuration(pool: Path, whole: Path, tmp_path: Path) -> None:

@@ -79,6 +79,15 @@ def test_an_error_on_purpose_is_one_line_and_exit_2(tmp_path, add_verb):
     assert err == "repsam: error: a.yaml: unknown key speed\n"
 
 
+def test_a_path_that_cannot_be_written_is_one_line(add_verb, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    add_verb("keep", "def run(args):\n    open('file/result', 'w')\n")
+    with start(tmp_path, "keep") as process:
+        _, errors = process.communicate()
+    assert process.returncode == 2
+    assert errors == "repsam: error: file/result: Not a directory\n"
+
+
 def test_any_other_error_keeps_its_traceback(tmp_path, add_verb):
     add_verb("crash", "def run(args):\n    return 1 / 0\n")
     process = start(tmp_path, "crash")

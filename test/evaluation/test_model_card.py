@@ -21,6 +21,11 @@ def test_the_committed_card_is_what_the_command_writes(model: str) -> None:
     assert card.read_text() == write_model_card(model, RESULTS.with_name(model))
 
 
+def test_a_path_is_no_model_of_the_manifest() -> None:
+    with pytest.raises(CheckpointError, match="there are: repsam_tiny"):
+        write_model_card("models/repsam_tiny.safetensors", RESULTS)
+
+
 def test_results_of_other_weights_are_refused(tmp_path: Path) -> None:
     shutil.copytree(RESULTS, tmp_path / "results")
     path = tmp_path / "results" / "mosd_learn.json"
