@@ -23,6 +23,7 @@ from repsam_ros.bags import BagTopics, bag_info, read_bag
 from repsam_ros.errors import ConfigError, RepsamError
 from repsam_ros.ros.processes import ProcessError
 from repsam_ros.ros.qos import input_qos
+from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
 _POLL_S = 0.05
 _QUEUE = 20
@@ -60,6 +61,7 @@ def play_bag(
     topics = topics or BagTopics()
     bag_info(bag)
     stop = stop or threading.Event()
+    enlarge_shared_memory()
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node(f"bag_player_{os.getpid()}", context=context)

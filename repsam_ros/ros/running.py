@@ -18,6 +18,7 @@ from rclpy.signals import SignalHandlerOptions
 from repsam_ros.errors import RepsamError
 from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
 EXIT_FAILURE = 1
 EXIT_BAD_SETUP = 2
@@ -34,6 +35,7 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
     for number in (signal.SIGINT, signal.SIGTERM):
         # A second signal finds the event set and changes nothing, so it cannot break the end.
         signal.signal(number, lambda *_: stop.set())
+    enlarge_shared_memory()
     try:
         rclpy.init(
             args=None if argv is None else list(argv),

@@ -21,6 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from repsam_ros.ros.diagnostics import values_of
 from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.processes import ProcessError, wait_until
+from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
 # Importing a deep-learning library on a busy machine takes a while.
 _READY_TIMEOUT_S = 180.0
@@ -67,6 +68,7 @@ class Session:
 
     def __init__(self, name: str, check: Callable[[], None] = lambda: None) -> None:
         self._check = check
+        enlarge_shared_memory()
         self._context = Context()
         rclpy.init(context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(f"{name}_{os.getpid()}", context=self._context)
