@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import FrameError
 
+# In true label maps that are kept without a mask of their own of what nobody labelled.
+UNKNOWN_LABEL = 65535
+
 FLAG_DEPTH_COMPLETED = 1
 FLAG_TRANSPARENT = 2
 FLAG_MASK_EDGE = 4

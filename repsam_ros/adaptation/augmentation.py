@@ -24,12 +24,12 @@ from repsam_ros.datasets import Sample
 from repsam_ros.errors import ConfigError
 from repsam_ros.perception.canvas import fit
 from repsam_ros.simulation.views import MAX_OBJECTS
-from repsam_ros.structures import Intrinsics, RgbdFrame
+from repsam_ros.structures import UNKNOWN_LABEL, Intrinsics, RgbdFrame
 
 IGNORED = 255
 # Of the frame on the canvas: objects that show less are no truth that anyone could ask for.
 MIN_VISIBLE_SHARE = 0.0008
-_UNKNOWN = np.uint16(65535)
+_UNKNOWN = np.uint16(UNKNOWN_LABEL)
 _GREY = np.array([0.299, 0.587, 0.114])
 _GREY_AXIS = np.ones(3) / np.sqrt(3)
 

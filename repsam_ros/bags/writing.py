@@ -8,7 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
@@ -17,7 +17,7 @@ from repsam_ros.bags.topics import CUSTOM_KEY, IMAGE_TYPE, STREAM_TYPES, BagTopi
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.messages import color_image, depth_image, label_image, ns_to_stamp
 from repsam_ros.messages.wire import typestore
-from repsam_ros.structures import Intrinsics, RgbdFrame
+from repsam_ros.structures import UNKNOWN_LABEL, Intrinsics, RgbdFrame
 
 STORAGES = {"sqlite3": StoragePlugin.SQLITE3, "mcap": StoragePlugin.MCAP}
 START_NS = 1_700_000_000_000_000_000  # any fixed time that is not zero
@@ -28,7 +28,8 @@ _NS_PER_S = 1_000_000_000
 class NamedFrame(Protocol):
     """A frame with the name under which its labels are known.
 
-    Where label maps are written it has ``labels``, (H, W) uint16.
+    Where label maps are written it has ``labels``, (H, W) uint16, and perhaps ``ignore``, (H, W)
+    bool, which is written as ``UNKNOWN_LABEL``.
     """
 
     @property
@@ -115,14 +116,18 @@ def _write(
             messages = _messages(sample.frame, stamp_ns)
             if labels_topic:
                 image = typestore().types[IMAGE_TYPE]
-                fields = label_image(cast(Any, sample).labels)
-                messages["labels"] = image(header=messages["color"].header, **fields)
+                messages["labels"] = image(header=messages["color"].header, **_label_fields(sample))
             for stream, message in messages.items():
                 raw = typestore().serialize_cdr(message, types[stream])
                 checksums[connections[stream].topic].append(zlib.crc32(raw))
                 writer.write(connections[stream], stamp_ns, raw)
         writer.set_custom_data(CUSTOM_KEY, json.dumps({"frames": names, "crc32": checksums}))
     return len(names)
+
+
+def _label_fields(sample: Any) -> dict[str, Any]:
+    ignore = getattr(sample, "ignore", False)
+    return label_image(np.where(ignore, UNKNOWN_LABEL, sample.labels).astype(np.uint16))
 
 
 def _messages(frame: RgbdFrame, stamp_ns: int) -> dict[str, Any]:

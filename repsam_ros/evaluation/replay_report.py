@@ -28,7 +28,7 @@ def write_replay_report(out: Path, summary: dict[str, Any]) -> None:
     figures = "".join(_figure(frame) for frame in frames if (out / _overlay(frame)).is_file())
     body = [mapping_table(dict(_rows(summary)))]
     if summary.get("scores"):
-        shown = {TITLES[name]: f"{100 * value:.1f}" for name, value in summary["scores"].items()}
+        shown = {TITLES[name]: f"{value:.1f}" for name, value in summary["scores"].items()}
         body.append(mapping_table(shown, f"Means of {summary['scored']} frames, percent"))
     if summary["dropped"]:
         body.append(mapping_table(summary["dropped"], "Dropped, by cause"))
@@ -73,7 +73,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 def _score_row(summary: dict[str, Any]) -> list[tuple[str, str]]:
     if not summary.get("scores"):
         return []
-    shown = (f"{TITLES[name]} {100 * summary['scores'][name]:.1f}" for name in _MAIN_SCORES)
+    shown = (f"{TITLES[name]} {summary['scores'][name]:.1f}" for name in _MAIN_SCORES)
     return [("scores [%]", f"{', '.join(shown)} ({summary['scored']} frames)")]
 
 
@@ -84,7 +84,7 @@ def _overlay(frame: dict[str, Any]) -> str:
 def _figure(frame: dict[str, Any]) -> str:
     name = text(frame.get("name") or frame["stamp_ns"])
     scores = frame.get("scores", {})
-    score = "".join(f", {TITLES[key]} {100 * scores[key]:.1f}" for key in _MAIN_SCORES if scores)
+    score = "".join(f", {TITLES[key]} {scores[key]:.1f}" for key in _MAIN_SCORES if scores)
     return (
         f'<figure><img loading="lazy" src="{_overlay(frame)}" alt="{name}">'
         f"<figcaption>{name}: {frame['instances']} instances{score}</figcaption></figure>"

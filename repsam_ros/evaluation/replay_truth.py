@@ -14,11 +14,15 @@ from repsam_ros.bags import read_label_maps
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
 from repsam_ros.images import read_labels
+from repsam_ros.structures import UNKNOWN_LABEL
 
 
 @dataclass(frozen=True)
 class Truth:
     """Where the true label maps are; at most one of the two is given.
+
+    Pixels of ``UNKNOWN_LABEL`` count as background on both sides, as ignored ones do in an
+    evaluation.
 
     Attributes:
         labels_dir: Holds ``NAME.png`` for the names of ``repsam bag make``, else
@@ -49,8 +53,8 @@ class Truth:
 def add_scores(bag: Path, out: Path, summary: dict[str, Any], truth: Truth) -> None:
     """Scores ``labels/<stamp_ns>.png`` of a replay and enters the scores into its summary.
 
-    Each frame gets ``scores``, the summary their means and ``scored``, how many frames had a
-    truth. Frames that were dropped are in no mean.
+    Each frame gets ``scores`` in percent, the summary their means and ``scored``, how many frames
+    had a truth. Frames that were dropped are in no mean.
 
     Raises:
         DatasetError: No published frame has a truth, or a true label map is broken.
@@ -67,15 +71,15 @@ def add_scores(bag: Path, out: Path, summary: dict[str, Any], truth: Truth) -> N
                 f"true labels of {frame['name'] or stamp_ns} have the shape {true_labels.shape},"
                 f" the frame has {labels.shape}"
             )
-        scores = asdict(score_labels(labels, true_labels))
-        frame["scores"] = {name: round(float(value), 6) for name, value in scores.items()}
+        scores = asdict(score_labels(labels, true_labels, true_labels == UNKNOWN_LABEL))
+        frame["scores"] = {name: round(100 * float(value), 4) for name, value in scores.items()}
         scored.append(frame)
     if frames and not scored:
         source = truth.labels_dir or f"{bag}, {truth.labels_topic}"
         raise DatasetError(f"{source}: no true labels of any of the {len(frames)} frames")
     summary["scored"] = len(scored)
     summary["scores"] = {
-        name: round(float(np.mean([frame["scores"][name] for frame in scored])), 6)
+        name: round(float(np.mean([frame["scores"][name] for frame in scored])), 4)
         for name in SCORE_NAMES
         if scored
     }

@@ -14,7 +14,7 @@ from repsam_ros.evaluation.metrics import score_labels
 from repsam_ros.evaluation.replay import ReplaySettings, replay_bag
 from repsam_ros.evaluation.replay_truth import Truth
 from repsam_ros.images import read_labels, write_png
-from repsam_ros.structures import Instances, Intrinsics, RgbdFrame
+from repsam_ros.structures import UNKNOWN_LABEL, Instances, Intrinsics, RgbdFrame
 
 WIDTH, HEIGHT = 24, 16
 TABLE_M, OBJECT_M = 1.0, 0.8
@@ -117,13 +117,30 @@ def test_scores_against_labels_of_the_bag_or_of_a_folder(tmp_path, source):
         wanted.pop()
         assert "scores" not in summary["frames"][2]
     assert summary["scored"] == len(wanted)
-    assert 0 < summary["frames"][1]["scores"]["overlap_r"] < 1
+    assert 0 < summary["frames"][1]["scores"]["overlap_r"] < 100
     for name in ("overlap_f", "boundary_f", "strict_miou"):
         mean = np.mean([getattr(scores, name) for scores in wanted])
-        assert summary["scores"][name] == pytest.approx(mean, abs=1e-6)
+        assert summary["scores"][name] == pytest.approx(100 * mean, abs=1e-4)
     page = (tmp_path / "out/report.html").read_text()
-    assert f"{100 * summary['scores']['overlap_f']:.1f}" in page
+    assert f"{summary['scores']['overlap_f']:.1f}" in page
     assert 'src="latency.png"' in page and (tmp_path / "out/latency.png").is_file()
+
+
+@pytest.mark.parametrize("source", ["topic", "folder"])
+def test_what_nobody_labelled_counts_as_it_does_in_an_evaluation(tmp_path, source):
+    sample = labelled(0)
+    sample.labels[:6], sample.ignore = 0, np.zeros(sample.labels.shape, bool)
+    sample.ignore[:6] = True
+    write_bag(tmp_path / "bag", [sample], labels_topic="/labels")
+    unknown = np.where(sample.ignore, UNKNOWN_LABEL, sample.labels).astype(np.uint16)
+    write_png(tmp_path / "true" / f"{sample.name}.png", unknown)
+    truth = Truth(labels_topic="/labels") if source == "topic" else Truth(str(tmp_path / "true"))
+    settings = ReplaySettings(truth=truth)
+    summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold(), settings)
+    wanted = score_labels(sample.frame.depth_m < 0.9, sample.labels, sample.ignore)
+    assert wanted != score_labels(sample.frame.depth_m < 0.9, sample.labels)
+    for name in ("overlap_f", "boundary_f", "strict_miou"):
+        assert summary["scores"][name] == pytest.approx(100 * getattr(wanted, name), abs=1e-4)
 
 
 def test_truth_that_is_not_there_is_named_before_anything_runs(tmp_path):
