@@ -46,6 +46,14 @@ def unaccounted_images(values: Mapping[str, str]) -> int:
     return received - singles - 2 * (pairs + int(values["published"])) - int(values["waiting"])
 
 
+def unaccounted_clouds(values: Mapping[str, str]) -> int:
+    """Clouds that an idle planner node received, less what it says became of them."""
+    dropped = dropped_by_cause(values)
+    # What came without its cloud is none; the cloud may come later, and then misses the rest.
+    dropped.pop("missing_points", None)
+    return int(values["received_points"]) - int(values["published"]) - sum(dropped.values())
+
+
 def memory_growth_mb_h(times_s: Sequence[float], memory_mb: Sequence[float]) -> float:
     """Slope over the last three quarters of a run (Theil and Sen), NaN for less than 3 samples.
 

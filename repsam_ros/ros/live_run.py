@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.bags import BagTopics, bag_info
+from repsam_ros.evaluation.soak import unaccounted_clouds
 from repsam_ros.images import write_png
 from repsam_ros.paths import share_dir
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
@@ -226,7 +227,8 @@ def _is_through(session: Session, recorder: Recorder, images: int, planner: bool
         return is_through
     planned = session.diagnostics(PLANNER)
     is_through = is_through and planned["busy"] == "False"
-    is_through = is_through and int(planned["published"]) + int(planned["dropped"]) >= published
+    is_through = is_through and int(planned["received_points"]) >= published
+    is_through = is_through and unaccounted_clouds(planned) == 0
     return is_through and len(recorder.grasp_stamps_ns) >= int(planned["published"])
 
 

@@ -21,9 +21,12 @@ from repsam_ros.evaluation.replay import latency_ms, write_summary
 from repsam_ros.evaluation.soak import (
     age_excess_s,
     dropped_by_cause,
+    unaccounted_clouds,
     unaccounted_images,
 )
+from repsam_ros.evaluation.soak_table import markdown
 from repsam_ros.messages.wire import typestore
+from repsam_ros.paths import atomic_path
 from repsam_ros.ros.frame_statistics import DURATIONS_KEPT
 from repsam_ros.ros.live_run import PERCEPTION, PLANNER, started_nodes
 from repsam_ros.ros.processes import ProcessGroup
@@ -64,9 +67,9 @@ class SoakSettings:
 def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
     """Sends the first frames of ``bag`` over and over, stamped with the time they are sent at.
 
-    Written are ``memory.png`` and, last, ``soak.json``, whose ``problems`` is empty when nothing
-    crashed, grew or got lost. A node that ends by itself is a problem as well: the record up to
-    there is written.
+    Written are ``memory.png``, ``soak.md`` and, last, ``soak.json``, whose ``problems`` is empty
+    when nothing crashed, grew or got lost. A node that ends by itself is a problem as well: the
+    record up to there is written.
 
     Raises:
         DatasetError: The bag cannot be read.
@@ -85,6 +88,8 @@ def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
         run.drain()
         summary = run.summary(bag)
     run.usage.draw_memory(out / "memory.png")
+    with atomic_path(out / "soak.md") as page:
+        page.write_text(markdown(summary))
     write_summary(out / "soak.json", summary)
     return summary
 
@@ -190,7 +195,11 @@ class _Run:
         result = {
             "bag": str(bag),
             "version": __version__,
-            "machine": {"cpus": os.cpu_count(), "system": platform.platform()},
+            "machine": {
+                "cpus": os.cpu_count(),
+                "system": platform.platform(),
+                "load_average": os.getloadavg(),
+            },
             "minutes": self._settings.minutes,
             "rate_hz": self._settings.rate_hz,
             "frames_sent": len(self._sent_s),
@@ -225,10 +234,9 @@ class _Run:
 
     def _unaccounted(self, perception: dict[str, str], planner: dict[str, str]) -> dict[str, int]:
         """What a node received and says nothing about."""
-        planned = int(planner["published"]) + sum(dropped_by_cause(planner).values())
         return {
             "images in perception": unaccounted_images(perception),
-            "clouds in the planner": int(planner["received_points"]) - planned,
+            "clouds in the planner": unaccounted_clouds(planner),
         }
 
     def _lost_on_the_way(
