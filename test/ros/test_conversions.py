@@ -121,7 +121,17 @@ def test_marker_without_rotation_is_refused() -> None:
         plane_from_marker(marker)
 
 
-def test_plane_lies_under_the_objects_and_missing_one_is_deleted() -> None:
+def test_plane_lies_under_the_objects() -> None:
+    cloud = make_cloud(Plane(np.array([0.0, 0.0, -1.0]), 0.8))
+    for ids in (cloud.instance_ids, np.zeros_like(cloud.instance_ids)):
+        cloud = replace(cloud, instance_ids=ids)
+        near_m = cloud.points_m[ids > 0] if ids.any() else cloud.points_m
+        origin = plane_marker(cloud).pose.position
+        expected = [*near_m.mean(axis=0, dtype=np.float64)[:2], 0.8]
+        np.testing.assert_allclose([origin.x, origin.y, origin.z], expected, atol=1e-6)
+
+
+def test_a_missing_plane_is_deleted() -> None:
     marker = plane_marker(make_cloud())
     assert marker.action == Marker.DELETE
     assert plane_from_marker(marker) is None
