@@ -12,7 +12,7 @@ from repsam_ros.backends import Decoded, Encoded
 from repsam_ros.datasets import Sample
 from repsam_ros.errors import BackendError, FrameError
 from repsam_ros.evaluation.metrics import prompted_miou
-from repsam_ros.perception.canvas import depth_at, fit, to_frame
+from repsam_ros.perception.canvas import depth_at, points_on_canvas, to_frame
 from repsam_ros.perception.masks import mask_thresholds
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.structures import RgbdFrame
@@ -116,14 +116,10 @@ def prompted_masks(
         BackendError: The model takes no boxes.
     """
     backend = pipeline.backend
-    canvas = fit(frame, backend.canvas_px)
-    camera = canvas.intrinsics
-    values = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
-    encoded = backend.encode(canvas.color, canvas.depth_m, values)
+    canvas, encoded = pipeline.encode(frame)
     frame_px = frame.depth_m.shape
-    scale = np.array([canvas.inner_px[1] / frame_px[1], canvas.inner_px[0] / frame_px[0]])
-    corners = (prompts.reshape(len(prompts), -1, 2) + 0.5) * scale - 0.5
-    on_canvas = corners.reshape(prompts.shape).astype(np.float32)
+    corners = points_on_canvas(prompts.reshape(-1, 2), canvas, frame_px)
+    on_canvas = corners.reshape(prompts.shape)
     if prompts.shape[1] == 2:
         decoded = backend.decode(encoded, on_canvas)
     elif isinstance(backend, BoxBackend):

@@ -57,6 +57,29 @@ def depth_at(canvas: Canvas, size_px: tuple[int, int]) -> tuple[NDArray[np.float
     return np.asarray(depth_m, np.float32), camera
 
 
+def points_on_canvas(
+    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """(N, 2) x, y of the (height, width) frame on its canvas, pixel centres at integers."""
+    points = (points_px + 0.5) / _frame_per_canvas(canvas, frame_px) - 0.5
+    return np.asarray(points, np.float32)
+
+
+def points_on_frame(
+    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
+) -> NDArray[np.float32]:
+    """(N, 2) x, y of the canvas on the (height, width) frame, pixel centres at integers."""
+    points = (points_px + 0.5) * _frame_per_canvas(canvas, frame_px) - 0.5
+    return np.asarray(points, np.float32)
+
+
+def _frame_per_canvas(canvas: Canvas, frame_px: tuple[int, ...]) -> NDArray[np.float32]:
+    """(2,) pixels of the frame in one of the canvas, along x and y."""
+    return np.array(
+        [frame_px[1] / canvas.inner_px[1], frame_px[0] / canvas.inner_px[0]], np.float32
+    )
+
+
 def to_frame(
     maps: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, int]
 ) -> NDArray[np.float32]:

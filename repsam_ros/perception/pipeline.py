@@ -17,8 +17,15 @@ from repsam_ros.backends import (
     open_backend,
 )
 from repsam_ros.backends._handover import HandoverBackend
-from repsam_ros.errors import BackendError
-from repsam_ros.perception.canvas import Canvas, depth_at, fit, to_frame
+from repsam_ros.errors import BackendError, ConfigError
+from repsam_ros.perception.canvas import (
+    Canvas,
+    depth_at,
+    fit,
+    points_on_canvas,
+    points_on_frame,
+    to_frame,
+)
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
 from repsam_ros.perception.guidance import (
@@ -61,6 +68,12 @@ class PipelineSettings:
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_prompt_score <= 1:
+            raise ConfigError(f"min_prompt_score must lie in 0..1, got {self.min_prompt_score}")
+        if self.max_prompts < 1:
+            raise ConfigError(f"max_prompts must be at least 1, got {self.max_prompts}")
+
 
 @dataclass(frozen=True)
 class Scene:
@@ -71,7 +84,11 @@ class Scene:
 
 
 class Pipeline:
-    """The chain from a frame to instances and clouds. Not thread-safe."""
+    """The chain from a frame to instances and clouds. Not thread-safe.
+
+    ``settings`` may be replaced at any time, from any thread: a frame in work keeps those that it
+    began with.
+    """
 
     def __init__(self, backend: Backend, settings: PipelineSettings) -> None:
         self.backend = backend
@@ -88,26 +105,36 @@ class Pipeline:
         Raises:
             FrameError: ``ignore_mask_size``, ``bad_prompt``, ``region_outside``.
         """
-        guidance, region = guidance or Guidance(), self.settings.region
-        guidance.check(frame.depth_m.shape)
-        if not region.is_set:
-            return self._segment(frame, guidance)
-        part, part_guidance = region.cut(frame, guidance)
-        part_guidance.check(part.depth_m.shape)
-        instances = self._segment(part, part_guidance)
-        return region.paste(instances, frame.depth_m.shape)
+        return self._segment(frame, guidance or Guidance(), self.settings)
 
-    def _segment(self, frame: RgbdFrame, guidance: Guidance) -> Instances:
-        settings, frame_px = self.settings, frame.depth_m.shape
+    def encode(self, frame: RgbdFrame) -> tuple[Canvas, Encoded]:
+        """The frame on the network's canvas, and what the encoder makes of it."""
         canvas = fit(frame, self.backend.canvas_px)
         camera = canvas.intrinsics
         values = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
-        encoded = self.backend.encode(canvas.color, canvas.depth_m, values)
-        points_px = self._points_to_prompt(encoded, canvas, frame_px, guidance)
+        return canvas, self.backend.encode(canvas.color, canvas.depth_m, values)
+
+    def _segment(
+        self, frame: RgbdFrame, guidance: Guidance, settings: PipelineSettings
+    ) -> Instances:
+        guidance.check(frame.depth_m.shape)
+        if not settings.region.is_set:
+            return self._segment_part(frame, guidance, settings)
+        part, part_guidance = settings.region.cut(frame, guidance)
+        part_guidance.check(part.depth_m.shape)
+        instances = self._segment_part(part, part_guidance, settings)
+        return settings.region.paste(instances, frame.depth_m.shape)
+
+    def _segment_part(
+        self, frame: RgbdFrame, guidance: Guidance, settings: PipelineSettings
+    ) -> Instances:
+        frame_px = frame.depth_m.shape
+        canvas, encoded = self.encode(frame)
+        points_px = _points_to_prompt(encoded, canvas, frame_px, guidance, settings)
         if len(points_px) == 0:
             return _nothing(frame_px)
         decoded = self.backend.decode(encoded, points_px)
-        kept, joined, scores = self._choose(decoded, canvas, frame_px, guidance)
+        kept, joined, scores = _choose(decoded, canvas, frame_px, guidance, settings)
         if len(kept) == 0:
             return _nothing(frame_px)
         # One by one: all at once is 24 MB for 20 masks of 640 x 480.
@@ -120,50 +147,8 @@ class Pipeline:
             min_area = 1
         labels, stays = label_map(logits, scores[kept], frame_px, min_area)
         chosen = kept[stays]
-        prompts_px = _on_frame(points_px[chosen], canvas, frame_px)
+        prompts_px = points_on_frame(points_px[chosen], canvas, frame_px)
         return Instances(labels, scores[chosen].astype(np.float32), prompts_px)
-
-    def _points_to_prompt(
-        self, encoded: Encoded, canvas: Canvas, frame_px: tuple[int, ...], guidance: Guidance
-    ) -> NDArray[np.float32]:
-        """(N, 2) pixels of the canvas."""
-        settings, canvas_px = self.settings, self.backend.canvas_px
-        if guidance.outline_px is not None:
-            points_px = points_inside(guidance.outline_px, (frame_px[0], frame_px[1]))
-            points_px = _on_canvas(points_px, canvas, frame_px)
-        else:
-            points_px = find_prompts(
-                encoded.heatmap, canvas_px, settings.min_prompt_score, settings.max_prompts
-            ).points_px
-        if guidance.ignored is None:
-            return points_px
-        columns, rows = np.rint(_on_frame(points_px, canvas, frame_px)).astype(int).T
-        rows, columns = rows.clip(0, frame_px[0] - 1), columns.clip(0, frame_px[1] - 1)
-        seen: NDArray[np.float32] = points_px[~guidance.ignored[rows, columns]]
-        return seen
-
-    def _choose(
-        self, decoded: Decoded, canvas: Canvas, frame_px: tuple[int, ...], guidance: Guidance
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
-        """Indices of the masks that stay, their logits (N, h, w), and the scores of all masks."""
-        settings = self.settings
-        depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
-        logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
-        scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
-        if guidance.outline_px is not None:
-            on_canvas = _on_canvas(guidance.outline_px, canvas, frame_px)
-            step = logits.shape[1] / canvas.depth_m.shape[0]
-            best = wanted_mask(logits > 0, scores, (on_canvas + 0.5) * np.float32(step) - 0.5)
-            return np.array([best]), logits[[best]], scores
-        kept = suppress(logits > 0, scores, settings.masks)
-        if len(kept) == 0:
-            return kept, logits[:0], scores
-        groups = group_fragments(
-            logits[kept], scores[kept], depth_m, mask_camera, settings.fragments
-        )
-        first = np.unique(groups)
-        joined = np.stack([logits[kept[groups == k]].max(0) for k in first])
-        return kept[first], joined, scores
 
     def perceive(self, frame: RgbdFrame, guidance: Guidance | None = None) -> Scene:
         """Instances of a frame and the cloud of objects and surroundings.
@@ -171,11 +156,11 @@ class Pipeline:
         Raises:
             FrameError: See :meth:`segment`.
         """
-        instances = self.segment(frame, guidance)
-        cloud_settings = self.settings.cloud
+        settings = self.settings
+        instances = self._segment(frame, guidance or Guidance(), settings)
         if guidance is not None:
-            frame = without_ignored(frame, guidance.ignored, cloud_settings.edge_px)
-        return Scene(instances, build_cloud(frame, instances, cloud_settings))
+            frame = without_ignored(frame, guidance.ignored, settings.cloud.edge_px)
+        return Scene(instances, build_cloud(frame, instances, settings.cloud))
 
     @property
     def swap_state(self) -> str:
@@ -194,12 +179,7 @@ class Pipeline:
         blank = RgbdFrame(
             np.zeros((height, width, 3), np.uint8), np.ones((height, width), np.float32), camera
         )
-        canvas = fit(blank, self.backend.canvas_px)
-        encoded = self.backend.encode(
-            canvas.color,
-            canvas.depth_m,
-            np.array([width, width, width / 2, height / 2], np.float32),
-        )
+        _, encoded = self.encode(blank)
         self.backend.decode(encoded, np.zeros((8, 2), np.float32))
 
     def close(self) -> None:
@@ -207,25 +187,52 @@ class Pipeline:
         self.backend.close()
 
 
-def _frame_per_canvas(canvas: Canvas, frame_px: tuple[int, ...]) -> NDArray[np.float32]:
-    """(2,) pixels of the frame in one of the canvas, along x and y."""
-    return np.array(
-        [frame_px[1] / canvas.inner_px[1], frame_px[0] / canvas.inner_px[0]], np.float32
-    )
-
-
-def _on_canvas(
-    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
+def _points_to_prompt(
+    encoded: Encoded,
+    canvas: Canvas,
+    frame_px: tuple[int, ...],
+    guidance: Guidance,
+    settings: PipelineSettings,
 ) -> NDArray[np.float32]:
-    points = (points_px + 0.5) / _frame_per_canvas(canvas, frame_px) - 0.5
-    return np.asarray(points, np.float32)
+    """(N, 2) pixels of the canvas."""
+    if guidance.outline_px is not None:
+        points_px = points_inside(guidance.outline_px, (frame_px[0], frame_px[1]))
+        points_px = points_on_canvas(points_px, canvas, frame_px)
+    else:
+        points_px = find_prompts(
+            encoded.heatmap, canvas.depth_m.shape, settings.min_prompt_score, settings.max_prompts
+        ).points_px
+    if guidance.ignored is None:
+        return points_px
+    columns, rows = np.rint(points_on_frame(points_px, canvas, frame_px)).astype(int).T
+    rows, columns = rows.clip(0, frame_px[0] - 1), columns.clip(0, frame_px[1] - 1)
+    seen: NDArray[np.float32] = points_px[~guidance.ignored[rows, columns]]
+    return seen
 
 
-def _on_frame(
-    points_px: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, ...]
-) -> NDArray[np.float32]:
-    points = (points_px + 0.5) * _frame_per_canvas(canvas, frame_px) - 0.5
-    return np.asarray(points, np.float32)
+def _choose(
+    decoded: Decoded,
+    canvas: Canvas,
+    frame_px: tuple[int, ...],
+    guidance: Guidance,
+    settings: PipelineSettings,
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
+    """Indices of the masks that stay, their logits (N, h, w), and the scores of all masks."""
+    depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
+    logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
+    scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
+    if guidance.outline_px is not None:
+        on_canvas = points_on_canvas(guidance.outline_px, canvas, frame_px)
+        step = logits.shape[1] / canvas.depth_m.shape[0]
+        best = wanted_mask(logits > 0, scores, (on_canvas + 0.5) * np.float32(step) - 0.5)
+        return np.array([best]), logits[[best]], scores
+    kept = suppress(logits > 0, scores, settings.masks)
+    if len(kept) == 0:
+        return kept, logits[:0], scores
+    groups = group_fragments(logits[kept], scores[kept], depth_m, mask_camera, settings.fragments)
+    first = np.unique(groups)
+    joined = np.stack([logits[kept[groups == k]].max(0) for k in first])
+    return kept[first], joined, scores
 
 
 def _nothing(frame_px: tuple[int, ...]) -> Instances:
