@@ -9,7 +9,7 @@ NAME = "repsam_ros"
 SHARE = f"share/{NAME}"
 SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".service", ".xml", ".yaml"}
 
-TORCH = ["torch>=2.1", "torchvision>=0.16", "segment-anything>=1.0", "safetensors>=0.4"]
+TORCH = ["torch>=2.5", "torchvision>=0.20", "segment-anything>=1.0", "safetensors>=0.4"]
 # MuJoCo settles scenes, trimesh reads users' meshes; embreex is Embree, the ray caster behind
 # Open3D too, in 15 MB.
 SIMULATION = ["mujoco>=3.17", "embreex>=4.4", "trimesh>=4.0"]

@@ -49,6 +49,11 @@ def find_model(name_or_path: str) -> ModelFile:
     models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
     if name_or_path not in models:
         path = Path(name_or_path)
+        if path.is_dir():
+            raise ConfigError(
+                f"{path} is a folder: if it holds exported graphs, a backend that runs graphs"
+                " must be chosen, such as onnxruntime"
+            )
         if not path.is_file():
             known = ", ".join(models)
             raise ConfigError(f"{name_or_path}: no such file, and no model of that name ({known})")

@@ -58,6 +58,11 @@ def test_a_missing_official_checkpoint_says_where_to_fetch_it() -> None:
         find_model("sam_vit_h")
 
 
+def test_a_folder_of_graphs_asks_for_a_backend_that_runs_them(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="backend that runs graphs"):
+        find_model(str(tmp_path))
+
+
 def test_an_unknown_name_lists_what_exists() -> None:
     with pytest.raises(ConfigError, match="repsam_tiny"):
         find_model("repsam_enormous")
