@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import UInt32
 from std_srvs.srv import SetBool, Trigger
-from visualization_msgs.msg import Marker
+from visualization_msgs.msg import Marker, MarkerArray
 
 from repsam_ros.grasping.planners import open_planner
 from repsam_ros.messages import stamp_to_ns, unpack_cloud, unpack_grasps
@@ -128,6 +128,7 @@ def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
     _counts_a_cloud_without_its_fields_and_goes_on(planner, cloud)
     _plans_once_when_asked_and_says_what_it_found(planner, cloud)
     _takes_another_planner_gripper_and_workspace_while_it_runs(planner, cloud)
+    _draws_grasps_while_someone_looks(planner, cloud)
     planner.child.send(signal.SIGINT)
     assert planner.child.wait(120) == 0, planner.child.last_words()
 
@@ -187,6 +188,20 @@ def _counts_a_cloud_without_its_fields_and_goes_on(planner: PlannerRig, cloud: S
     )
     planner.send(good)
     planner.await_grasps(good.stamp_ns)
+
+
+def _draws_grasps_while_someone_looks(planner: PlannerRig, cloud: SceneCloud) -> None:
+    drawn: list[MarkerArray] = []
+    node = planner.rig.session.node
+    node.create_subscription(MarkerArray, f"{NODE}/grasp_markers", drawn.append, QOS)
+    planner.rig.await_values(
+        lambda values: values.get("subscribers_grasp_markers") == "1", "the listener"
+    )
+    seen = _stamped(cloud, 20)
+    planner.send(seen)
+    planner.rig.wait_until(lambda: bool(drawn), "markers")
+    hands = [item for item in drawn[0].markers if item.action == Marker.ADD]
+    assert hands and {stamp_to_ns(item.header.stamp) for item in hands} == {seen.stamp_ns}
 
 
 def _says_that_there_is_no_cloud_yet(planner: PlannerRig) -> None:
