@@ -10,7 +10,7 @@ SUMMARY = "execute grasps in simulated physics and compare how many objects are 
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_experiment_arguments(parser, "smoke, tuning, single_shot, clutter", "trials")
+    add_experiment_arguments(parser, "smoke, tuning, single_shot, clutter, planners", "trials")
     parser.add_argument(
         "--report-only",
         action="store_true",

@@ -21,6 +21,7 @@ from repsam_ros import __version__
 from repsam_ros.adaptation.kept_runs import finish_runs, read_result
 from repsam_ros.config import build_config, differences, to_plain
 from repsam_ros.errors import ConfigError
+from repsam_ros.grasping.planners import weights_sha256
 from repsam_ros.network.weights import find_model
 from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.workers import map_here, one_thread
@@ -111,6 +112,9 @@ def collect_trials(config: TrialsConfig, out: Path) -> list[AttemptRow]:
 def _jobs(config: TrialsConfig, out: Path, device: str) -> dict[Path, Job]:
     """By the file of the scene; scene by scene, so that a part of the trials has all strata."""
     models = {v.name: find_model(v.model).sha256 for v in config.variants if v.has_network}
+    for v in config.variants:
+        if digest := weights_sha256(v.planner, v.planner_settings):
+            models[f"planner of {v.name}"] = digest
     return {
         out / SCENES / f"{name}-{seed}.json": Job(config, models, name, seed, device)
         for place in range(config.scenes)

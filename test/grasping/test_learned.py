@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.grasping.planners import open_planner, planner_config
+from repsam_ros.grasping.planners import open_planner, planner_config, weights_sha256
+from repsam_ros.paths import share_dir
 from repsam_ros.structures import SceneCloud
 
 
@@ -55,6 +56,12 @@ class Missing:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 """
+
+
+def test_its_weights_have_a_hash_and_those_of_others_have_none() -> None:
+    assert weights_sha256("antipodal") is None
+    card = (share_dir() / "models" / "grasp_scorer.md").read_text()
+    assert f"`{weights_sha256('learned', {'gripper': 'panda'})}`" in card
 
 
 def without_pytorch(code: str) -> subprocess.CompletedProcess[str]:

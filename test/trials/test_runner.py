@@ -86,8 +86,9 @@ def test_results_of_another_plan_are_refused_but_more_scenes_are_not(
 def test_command_writes_tables_films_and_report(
     tiny: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A network, too; its weights are named by their hash."""
-    variants = [{"name": "net", "model": "repsam_tiny"}, {"name": "exact", "model": "oracle"}]
+    """Networks, too; their weights are named by their hash."""
+    learned = {"name": "exact", "model": "oracle", "planner": "learned"}
+    variants = [{"name": "net", "model": "repsam_tiny"}, learned]
     config = tiny(scenes=1, variants=variants, primary=None, secondary=[], examples=1)
     (tmp_path / "trials.yaml").write_text(yaml.safe_dump(to_plain(config)))
     out = tmp_path / "out"
@@ -95,7 +96,7 @@ def test_command_writes_tables_films_and_report(
     assert main(arguments) == 0
     assert "no primary comparison" in capsys.readouterr().out
     about = yaml.safe_load((out / "config.yaml").read_text())
-    assert list(about["models_sha256"]) == ["net"]
+    assert list(about["models_sha256"]) == ["net", "planner of exact"]
     films = list((out / "examples").iterdir())
     assert films and all(film.read_bytes()[8:12] == b"WEBP" for film in films)
     html, markdown = (out / "report.html").read_text(), (out / "report.md").read_text()

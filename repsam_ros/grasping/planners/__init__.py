@@ -1,7 +1,8 @@
 """Grasp planners as peers: one file each, and its file name is its name.
 
 A new planner is a new file here with a ``Config`` dataclass, which has a ``gripper``, and a
-``build(config) -> Planner``. Files that begin with an underscore are no planners.
+``build(config) -> Planner``. One that loads weights also has ``weights_sha256(config) -> str``.
+Files that begin with an underscore are no planners.
 """
 
 from __future__ import annotations
@@ -77,13 +78,30 @@ def open_planner(name: str, settings: Mapping[str, Any] | None = None) -> Planne
 
     Raises:
         ConfigError: No such planner, setting or gripper, or a value out of range.
+        CheckpointError: The planner's weights are missing or not what they should be.
+    """
+    planner: Planner = _module(name).build(_settings(name, settings))
+    return planner
+
+
+def weights_sha256(name: str, settings: Mapping[str, Any] | None = None) -> str | None:
+    """Hash of the weights that planner ``name`` would load, None where it has learned nothing.
+
+    Raises:
+        CheckpointError, ConfigError: As :func:`open_planner`.
     """
     module = _module(name)
+    if not hasattr(module, "weights_sha256"):
+        return None
+    digest: str = module.weights_sha256(_settings(name, settings))
+    return digest
+
+
+def _settings(name: str, settings: Mapping[str, Any] | None) -> Any:
     values = dict(settings or {})
     if isinstance(gripper := values.get("gripper"), str):
         values["gripper"] = to_plain(load_gripper(gripper))
-    planner: Planner = module.build(build_config(module.Config, values, f"planner {name}"))
-    return planner
+    return build_config(planner_config(name), values, f"planner {name}")
 
 
 def _module(name: str) -> ModuleType:

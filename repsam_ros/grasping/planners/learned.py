@@ -19,8 +19,9 @@ from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.collisions import Obstacles, find_obstacles
 from repsam_ros.grasping.planners import Planner, PlanResult, antipodal
 from repsam_ros.grasping.scorer.crops import Cropper
-from repsam_ros.grasping.scorer.network import GraspScorer, open_scorer
+from repsam_ros.grasping.scorer.network import GraspScorer, find_scorer, open_scorer
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
+from repsam_ros.paths import file_sha256
 from repsam_ros.structures import Grasp, SceneCloud
 
 # Moves along the closing axis and the approach that are tried, and shares of the opening.
@@ -57,6 +58,10 @@ class Config(antipodal.Config):
             raise ConfigError("offers must be at least 1 and refined not negative")
         if not 0 < self.search_share <= 1 or not 0 <= self.analytic_share <= 1:
             raise ConfigError("search_share and analytic_share must lie between 0 and 1")
+
+
+def weights_sha256(config: Config) -> str:
+    return file_sha256(find_scorer(config.scorer))
 
 
 def build(config: Config) -> Planner:

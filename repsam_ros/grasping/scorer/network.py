@@ -107,7 +107,7 @@ def open_scorer(name_or_path: str) -> GraspScorer:
             crops.
         ConfigError: No such name and no such file.
     """
-    path = _find(name_or_path)
+    path = find_scorer(name_or_path)
     weights, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
@@ -116,7 +116,13 @@ def open_scorer(name_or_path: str) -> GraspScorer:
     return GraspScorer(weights)
 
 
-def _find(name_or_path: str) -> Path:
+def find_scorer(name_or_path: str) -> Path:
+    """File of a scorer, by its name in models/manifest.yaml or by path, checked by its hash.
+
+    Raises:
+        CheckpointError: The file is missing or not what the manifest says.
+        ConfigError: No such name and no such file.
+    """
     folder = share_dir() / "models"
     known: dict[str, Any] = read_yaml(folder / "manifest.yaml").get("grasp_scorers", {})
     if name_or_path not in known:
