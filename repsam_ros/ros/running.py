@@ -13,6 +13,7 @@ from typing import Any
 import rclpy
 import rclpy.utilities
 from rclpy.exceptions import ParameterException
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 from rclpy.signals import SignalHandlerOptions
 
 from repsam_ros.errors import RepsamError
@@ -29,7 +30,7 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
 
     Returns:
         0 after SIGINT, SIGTERM or a shutdown from outside, 1 after an unexpected error,
-        2 when the node cannot be made (bad parameters).
+        2 when the node cannot be made (bad parameters, no keystore for security).
     """
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -42,7 +43,7 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
             signal_handler_options=SignalHandlerOptions.NO,
         )
         node = make_node()
-    except (RepsamError, ParameterException) as error:
+    except (RepsamError, ParameterException, _rclpy.RCLError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         rclpy.utilities.try_shutdown()
         return EXIT_BAD_SETUP

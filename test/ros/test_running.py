@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
-from repsam_ros.ros.processes import ChildProcess, ProcessGroup, wait_until
+from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command, wait_until
 from repsam_ros.ros.session import private_environment
 
 pytestmark = pytest.mark.ros
@@ -72,3 +73,18 @@ def test_unexpected_error_in_a_callback_ends_the_process_loudly() -> None:
         child = start(group, FAILING_CALLBACK)
         assert child.wait(PATIENCE_S) == 1
         wait_until(lambda: any("IndexError" in line for line in child.lines), 5.0, "trace")
+
+
+def test_security_without_its_files_or_libraries_is_refused_in_one_line(tmp_path: Path) -> None:
+    security = {
+        "ROS_SECURITY_ENABLE": "true",
+        "ROS_SECURITY_STRATEGY": "Enforce",
+        "ROS_SECURITY_KEYSTORE": str(tmp_path),
+    }
+    command = node_command("repsam_ros.ros.grasp_planner_node")
+    with ProcessGroup({**private_environment(), **security}) as processes:
+        child = processes.start("node", command)
+        assert child.wait(PATIENCE_S) == 2, child.last_words()
+        assert any(
+            line.startswith("error: ") and "security" in line.lower() for line in child.lines
+        ), child.last_words()
