@@ -41,11 +41,12 @@ class CompressedImage(Protocol):
 
 
 class CameraInfo(Protocol):
-    """sensor_msgs/CameraInfo; ``k`` is the row-major 3x3 matrix."""
+    """sensor_msgs/CameraInfo; ``k`` is the row-major 3x3 matrix, ``d`` the distortion."""
 
     header: Any
     height: int
     width: int
+    d: Any
     k: Any
 
 

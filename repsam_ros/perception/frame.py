@@ -68,6 +68,8 @@ def make_frame(
     _check_size("depth image", depth_m.shape[::-1], depth_camera)
     if not depth_m.any():
         raise FrameError("empty_depth", "depth image: no valid pixel")
+    if any(info_msg.d):
+        _warn_distortion(frame_id)
     if _holds_floats(depth_msg) and _looks_like_millimetres(depth_m):
         _warn_millimetres(frame_id)
     return RgbdFrame(
@@ -168,6 +170,15 @@ def _looks_like_millimetres(depth_m: NDArray[np.float32]) -> bool:
     sample = depth_m[::_MEDIAN_STRIDE_PX, ::_MEDIAN_STRIDE_PX]
     valid = sample[sample > 0]
     return bool(valid.size) and float(np.median(valid)) > _PLAUSIBLE_MEDIAN_M
+
+
+@functools.cache
+def _warn_distortion(frame_id: str) -> None:
+    _logger.warning(
+        "the camera info of frame %s names lens distortion, which is not undone: unless the images"
+        " are rectified, clouds and grasps are off by as much; image_proc rectifies them",
+        frame_id,
+    )
 
 
 @functools.cache

@@ -141,6 +141,21 @@ def test_unusable_input_is_a_frame_error_with_its_cause(ros, case):
     assert error.value.cause == cause
 
 
+def test_lens_distortion_is_warned_of_once(ros, caplog):
+    messages = [color_msg(ros, frame_id="wide_camera")]
+    messages.append(
+        ros.image(np.full((HEIGHT, WIDTH), 0.8, np.float32), "32FC1", frame_id="wide_camera")
+    )
+    messages.append(ros.camera_info(WIDTH, HEIGHT, frame_id="wide_camera"))
+    with caplog.at_level(logging.WARNING):
+        make_frame(*messages)
+        assert "distortion" not in caplog.text
+        messages[2].d = np.array([0.1, -0.2, 0, 0, 0])
+        make_frame(*messages)
+        make_frame(*messages)
+    assert caplog.text.count("lens distortion") == 1
+
+
 def test_float_depth_in_millimetres_is_warned_of_once(ros, caplog):
     millimetres = np.full((HEIGHT, WIDTH), 800, np.float32)
     messages = [color_msg(ros, frame_id="mm_camera")]
