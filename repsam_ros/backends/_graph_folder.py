@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from repsam_ros import __version__
 from repsam_ros.backends import BackendConfig
 from repsam_ros.config import read_yaml
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
@@ -19,6 +21,7 @@ _log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 GRAPHS = ("encoder", "decoder")
+_EXPORTERS = ("onnx", "onnxscript", "torch")
 
 
 @dataclass(frozen=True)
@@ -114,10 +117,41 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
     path = Path(config.model)
     if path.is_dir():
         return GraphFolder(path)
-    key = f"{model_sha256(config.model)[:32]}-{__version__}"
-    folder = cache_dir() / "graphs" / key
-    if (folder / MANIFEST).is_file():
-        return GraphFolder(folder)
+    folder = cache_folder(config.model)
+    if not (folder / MANIFEST).is_file():
+        try:
+            _export_once(config, folder)
+        except OSError as error:
+            reason = error.strerror or error
+            raise BackendError(f"{folder} for graphs cannot be written: {reason}") from error
+    return GraphFolder(folder)
+
+
+def cache_folder(model: str) -> Path:
+    """Where the graphs of weights are kept: other code or another exporter has another folder."""
+    package = Path(__file__).parents[1]
+    sources = sorted(
+        path for part in ("network", "export") for path in (package / part).glob("*.py")
+    )
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
+    for name in _EXPORTERS:
+        try:
+            digest.update(f"{name} {metadata.version(name)} ".encode())
+        except metadata.PackageNotFoundError:
+            continue
+    return cache_dir() / "graphs" / f"{model_sha256(model)[:32]}-{digest.hexdigest()[:16]}"
+
+
+def _export_once(config: BackendConfig, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
+        # Held by another process while it exports; the system frees it however that ends.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / MANIFEST).is_file():
+            _export(config, folder)
+
+
+def _export(config: BackendConfig, folder: Path) -> None:
     try:
         from repsam_ros.export.export import ExportConfig, export_model
     except ImportError as error:
@@ -127,7 +161,6 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
         ) from error
     _log.info("exporting the graphs of %s to %s, once", config.model, folder)
     export_model(ExportConfig(model=config.model), folder)
-    return GraphFolder(folder)
 
 
 def model_sha256(model: str) -> str:

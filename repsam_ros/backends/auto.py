@@ -24,7 +24,7 @@ from repsam_ros.paths import atomic_path, cache_dir
 _log = logging.getLogger(__name__)
 
 # Distributions whose version may change which backend is the fastest.
-_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx", "torch")
+_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "tensorrt", "tensorrt-rtx-cu13", "torch")
 _REFERENCES = ("torch", "onnxruntime")
 _WARM_FRAMES, _TIMED_FRAMES = 2, 5
 

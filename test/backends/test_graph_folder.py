@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from repsam_ros import __version__
 from repsam_ros.backends import BackendConfig
-from repsam_ros.backends._graph_folder import GraphFolder, model_sha256, open_graphs
+from repsam_ros.backends._graph_folder import GraphFolder, cache_folder, open_graphs
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
 
 MakeFolder = Callable[..., Path]
@@ -65,11 +64,28 @@ def test_exported_graphs_are_found_in_the_cache(
     make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    key = f"{model_sha256('repsam_tiny')[:32]}-{__version__}"
-    kept = tmp_path / "repsam_ros" / "graphs" / key
+    kept = cache_folder("repsam_tiny")
+    assert kept.is_relative_to(tmp_path)
     kept.parent.mkdir(parents=True)
     make_folder(fp32=0).rename(kept)
     assert open_graphs(BackendConfig("onnxruntime", "repsam_tiny")).path == kept
+
+
+def test_a_cache_that_cannot_be_written_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "repsam_ros").write_text("not a folder")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(BackendError, match=r"graphs cannot be written: Not a directory"):
+        open_graphs(BackendConfig("onnxruntime", "repsam_tiny"))
+
+
+def test_other_models_and_exporters_have_other_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = cache_folder("repsam_tiny")
+    assert cache_folder("repsam_tiny") == folder
+    assert cache_folder("base_v0") != folder
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"a newer {name}")
+    assert cache_folder("repsam_tiny") != folder
 
 
 def test_an_unknown_model_lists_what_exists() -> None:
