@@ -3,15 +3,17 @@
 What happens to a frame, in order:
 
 1. Pixels outside the depth range or not finite are left out.
-2. Where depth mixes, pixels are removed. Within ``edge_px`` of a pixel, ``near`` and ``far`` are
+2. Masks are made to end where depth does, if that is within ``outline_px``
+   (:mod:`repsam_ros.perception.cloud_outlines`).
+3. Where depth mixes, pixels are removed. Within ``edge_px`` of a pixel, ``near`` and ``far`` are
    the least and greatest depth. A pixel strictly between them is a flying pixel and goes. An
    object pixel at its mask's border goes when it lies on the far side of a jump: such pixels
    belong to whatever is behind, or to neither. A context pixel at a mask's border goes when it
    continues the object's surface: masks that end a pixel short would otherwise leave a rim of
    obstacles round every object.
-3. The context is voxelised and the support plane fitted to it; object points closer to the plane
+4. The context is voxelised and the support plane fitted to it; object points closer to the plane
    than ``plane_margin_m`` are table that the mask caught and become context.
-4. Objects are voxelised finely and cleaned of statistical outliers
+5. Objects are voxelised finely and cleaned of statistical outliers
    (:mod:`repsam_ros.perception.outliers`). Objects left with fewer than ``min_object_points``
    points become context.
 
@@ -28,13 +30,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError, FrameError
+from repsam_ros.perception.cloud_outlines import GRAZING_SLOPE, follow_depth
 from repsam_ros.perception.outliers import are_inliers
 from repsam_ros.perception.support_plane import PlaneSettings, fit_support_plane
 from repsam_ros.perception.voxels import Points, gather, pixel_rays, voxelise
 from repsam_ros.structures import Instances, Intrinsics, Plane, RgbdFrame, SceneCloud
-
-# A surface seen at more than this slope (76 degrees off frontal) counts as a depth jump.
-_GRAZING_SLOPE = 4.0
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,8 @@ class CloudSettings:
         min_depth_m: Nearer points are left out.
         max_depth_m: Farther points are left out.
         context_margin_m: Context farther than this from the box round all objects is left out.
+        outline_px: How far the outlines of masks may lie from those of depth; 0 = masks are taken
+            as they are.
         edge_px: Half width of the band in which mask borders and depth jumps act.
         edge_jump_m: Depth difference that counts as a jump, metres.
         plane_margin_m: Object points below this height over the support plane are context.
@@ -61,6 +63,7 @@ class CloudSettings:
     min_depth_m: float = 0.15
     max_depth_m: float = 2.5
     context_margin_m: float = 0.4
+    outline_px: int = 6
     edge_px: int = 2
     edge_jump_m: float = 0.01
     plane_margin_m: float = 0.005
@@ -74,8 +77,10 @@ class CloudSettings:
             raise ConfigError("object_voxel_m and context_voxel_m must be at least 0.0005")
         if not 0 <= self.min_depth_m < self.max_depth_m:
             raise ConfigError("min_depth_m must be at least 0 and below max_depth_m")
-        if self.edge_px < 0 or self.outlier_radius_m < 0 or self.min_object_points < 1:
-            raise ConfigError("edge_px, outlier_radius_m or min_object_points is too small")
+        if min(self.outline_px, self.edge_px, self.outlier_radius_m) < 0:
+            raise ConfigError("outline_px, edge_px and outlier_radius_m must not be negative")
+        if self.min_object_points < 1:
+            raise ConfigError("min_object_points must be at least 1")
 
 
 def unproject(depth_m: NDArray[np.float32], intrinsics: Intrinsics) -> NDArray[np.float32]:
@@ -122,6 +127,11 @@ def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings)
     labels, depth_m = instances.labels, frame.depth_m
     if labels.shape != depth_m.shape:
         raise FrameError("size_mismatch", f"labels {labels.shape}, depth {depth_m.shape}")
+    depth_m = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
+    if settings.outline_px:
+        labels, depth_m = follow_depth(
+            labels, depth_m, frame.intrinsics, settings.outline_px, settings.edge_jump_m
+        )
     object_px, context_px, edge_px = _classify(depth_m, labels, frame.intrinsics, settings)
     step = _context_step(depth_m, context_px, frame.intrinsics, settings.context_voxel_m)
     sparse_px = np.zeros_like(context_px)
@@ -157,9 +167,12 @@ def _classify(
     intrinsics: Intrinsics,
     settings: CloudSettings,
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """(H, W) masks: object pixels, context pixels, pixels near a mask's border."""
-    valid = np.isfinite(depth_m) & (depth_m > 0)
-    depth_m = np.where(valid, depth_m, np.float32(0))
+    """(H, W) masks: object pixels, context pixels, pixels near a mask's border.
+
+    Args:
+        depth_m: (H, W) finite, 0 = invalid.
+    """
+    valid = depth_m > 0
     in_range = valid & (depth_m >= settings.min_depth_m) & (depth_m <= settings.max_depth_m)
     is_object = labels > 0
     window = np.ones((2 * settings.edge_px + 1,) * 2, np.uint8)
@@ -168,7 +181,7 @@ def _classify(
     near_object = cv2.erode(np.where(valid & is_object, depth_m, np.float32(np.inf)), window)
     far_object = cv2.dilate(np.where(is_object, depth_m, np.float32(0)), window)
     border = cv2.erode(labels, window) != cv2.dilate(labels, window)
-    slope = _GRAZING_SLOPE * settings.edge_px / min(intrinsics.fx, intrinsics.fy)
+    slope = GRAZING_SLOPE * settings.edge_px / min(intrinsics.fx, intrinsics.fy)
     jump = np.maximum(np.float32(settings.edge_jump_m), np.float32(slope) * depth_m)
     behind = depth_m > near + jump
     mixed = behind & (depth_m < far - jump)

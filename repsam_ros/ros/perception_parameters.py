@@ -34,6 +34,7 @@ SETTINGS_BOUNDS = {
     "cloud.min_depth_m": (0.0, 10.0),
     "cloud.max_depth_m": (0.01, 20.0),
     "cloud.context_margin_m": (0.0, 10.0),
+    "cloud.outline_px": (0, 20),
     "cloud.edge_px": (0, 20),
     "region.x": (0, 16_384),
     "region.y": (0, 16_384),

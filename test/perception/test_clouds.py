@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.perception.clouds import CloudSettings, build_cloud, project, unproject
-from repsam_ros.structures import FLAG_MASK_EDGE, Instances, Intrinsics, RgbdFrame
+from repsam_ros.structures import FLAG_MASK_EDGE, Instances, Intrinsics, RgbdFrame, SceneCloud
 
 INTRINSICS = Intrinsics(fx=300.0, fy=310.0, cx=159.5, cy=119.5, width=320, height=240)
 TILT_RAD = 0.7
@@ -115,7 +115,7 @@ def test_plane_and_object_match_the_scene() -> None:
     assert (cloud.stamp_ns, cloud.frame_id) == (7, "optical")
 
 
-@pytest.mark.parametrize("grow_px", [-2, -1, 1, 2, 4])
+@pytest.mark.parametrize("grow_px", [-4, -2, -1, 1, 2, 4])
 def test_masks_that_are_a_little_off_leave_no_rim(grow_px: int) -> None:
     cloud = build_cloud(*box_on_table(mask_grow_px=grow_px), CloudSettings())
     world = in_world(cloud.points_m)
@@ -123,6 +123,18 @@ def test_masks_that_are_a_little_off_leave_no_rim(grow_px: int) -> None:
     assert distance_to_box_m(world[is_object]).max() < 0.006
     on_top = ~is_object & (world[:, 2] > 0.01)
     assert on_top.sum() < 5  # slanted corners shrink by more than the band
+
+
+def test_an_object_is_as_wide_as_its_depth_and_not_as_its_mask() -> None:
+    truth = build_cloud(*box_on_table(), CloudSettings())
+    shrunk = build_cloud(*box_on_table(mask_grow_px=-4), CloudSettings())
+    as_masked = build_cloud(*box_on_table(mask_grow_px=-4), CloudSettings(outline_px=0))
+
+    def width_m(cloud: SceneCloud) -> float:
+        return float(np.ptp(in_world(cloud.points_m[cloud.instance_ids == 1])[:, 0]))
+
+    assert width_m(shrunk) == pytest.approx(width_m(truth), abs=0.003)
+    assert width_m(as_masked) < width_m(truth) - 0.01
 
 
 def test_flying_pixels_disappear() -> None:
@@ -255,7 +267,8 @@ def test_label_map_of_another_size_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [{"object_voxel_m": 0.0}, {"min_depth_m": 3.0}, {"min_object_points": 0}]
+    "bad",
+    [{"object_voxel_m": 0.0}, {"min_depth_m": 3.0}, {"outline_px": -1}, {"min_object_points": 0}],
 )
 def test_unusable_settings_are_refused(bad: dict) -> None:
     with pytest.raises(ConfigError):
