@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -67,8 +68,9 @@ def view_pose_message(
         rotation: (3, 3), from the optical frame to the cloud's; None = they are one.
     """
     header = make_header(cloud.stamp_ns, cloud.frame_id)
-    turn = np.eye(3) if rotation is None else rotation
-    return PoseStamped(header=header, pose=make_pose(cloud.viewpoint_m, turn))
+    if rotation is None:
+        return PoseStamped(header=header, pose=Pose(position=make_point(cloud.viewpoint_m)))
+    return PoseStamped(header=header, pose=make_pose(cloud.viewpoint_m, rotation))
 
 
 def viewpoint_from_pose(msg: PoseStamped) -> NDArray[np.float64]:
@@ -92,7 +94,7 @@ def plane_marker(cloud: SceneCloud) -> Marker:
     centre_m = _centre_m(cloud)
     origin_m = centre_m - plane.height_m(centre_m) * plane.normal
     marker.action = Marker.ADD
-    marker.pose = make_pose(origin_m, _axes_with_z(plane.normal))
+    marker.pose = Pose(position=make_point(origin_m), orientation=_turn_of_z_to(plane.normal))
     marker.scale.x, marker.scale.y, marker.scale.z = _PLANE_SIZE_M
     marker.color.r, marker.color.g, marker.color.b, marker.color.a = 0.5, 0.6, 0.7, 0.4
     return marker
@@ -138,12 +140,13 @@ def make_pose(position_m: NDArray[np.float64], rotation: NDArray[np.float64]) ->
     return Pose(position=make_point(position_m), orientation=Quaternion(x=x, y=y, z=z, w=w))
 
 
-def _axes_with_z(z_axis: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A rotation whose z axis is ``z_axis``."""
-    helper = np.eye(3)[int(np.argmin(np.abs(z_axis)))]
-    x_axis = np.cross(helper, z_axis)
-    x_axis /= np.linalg.norm(x_axis)
-    return np.stack([x_axis, np.cross(z_axis, x_axis), z_axis], axis=1)
+def _turn_of_z_to(direction: NDArray[np.float64]) -> Quaternion:
+    """A rotation that takes the z axis to a unit vector."""
+    x, y, z = (float(value) for value in direction)
+    # The shortest turn, from -z where that is nearer: no division by nearly nothing.
+    turn = (-y, x, 0.0, 1 + z) if z > 0 else (1 - z, 0.0, x, -y)
+    length = math.sqrt(2 + 2 * abs(z))
+    return Quaternion(**{name: v / length for name, v in zip("xyzw", turn, strict=True)})
 
 
 def _rows_message(
