@@ -197,7 +197,8 @@ def load_method(
 def load_model(name_or_path: str) -> tuple[RepSam, ModelFile]:
     """A network in evaluation mode from any file of weights; an adapter is put onto its base.
 
-    What can be merged is merged, so that an adapted network is as fast as its base.
+    What can be merged is merged, so that an adapted network is as fast as its base. A base that is
+    not where it was in training is looked for beside the adapter, so that both can be moved.
 
     Raises:
         CheckpointError: As ``network.weights.load_network``, or an adapter's base is missing or
@@ -209,9 +210,14 @@ def load_model(name_or_path: str) -> tuple[RepSam, ModelFile]:
         return load_network(name_or_path, model)
     record = read_record(model.path)
     network = build_network(build_config(NetworkConfig, dict(record.network), str(model.path)))
-    base = load_weights(network, record.base)
+    base = load_weights(network, _base_of(model.path, record))
     method, _ = load_method(model.path, network, base.sha256, base.groups)
     return (method.merge(network) if method.mergeable else network.eval()), model
+
+
+def _base_of(adapter: Path, record: AdapterRecord) -> str:
+    beside = adapter.parent / Path(record.base).name
+    return str(beside) if beside.is_file() and not Path(record.base).is_file() else record.base
 
 
 def _module(name: str) -> ModuleType:

@@ -137,6 +137,20 @@ def test_an_adapter_runs_like_any_model(
     assert backend.canvas_px == SMALL.canvas_px and backend.info().model_sha256 == model.sha256
 
 
+def test_an_adapter_and_its_base_can_be_moved_together(
+    base: Path, pool: Path, tmp_path: Path
+) -> None:
+    trained = tmp_path / "trained"
+    trained.mkdir()
+    start = trained / "base.safetensors"
+    start.write_bytes(base.read_bytes())
+    train(smoke(start, pool, "lora", {"rank": 2}), trained, "cpu", False, max_seconds=0)
+    expected = load_model(str(trained / "adapter.safetensors"))[0].state_dict()
+    moved = trained.rename(tmp_path / "moved")
+    found = load_model(str(moved / "adapter.safetensors"))[0].state_dict()
+    assert all(torch.equal(found[name], value) for name, value in expected.items())
+
+
 def test_an_adapter_without_its_base_names_it(base: Path, pool: Path, tmp_path: Path) -> None:
     moved = tmp_path / "base.safetensors"
     moved.write_bytes(base.read_bytes())
