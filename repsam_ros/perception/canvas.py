@@ -84,23 +84,63 @@ def to_frame(
     maps: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, int]
 ) -> NDArray[np.float32]:
     """(N, h, w) maps over the canvas, at any fraction of its size, to (N, H, W) over the frame."""
-    height, width = canvas.depth_m.shape
     result = np.empty((len(maps), *frame_px), np.float32)
-    step_y, step_x = maps.shape[1] / height, maps.shape[2] / width
-    # One affine map from frame pixels to map pixels, pixel centres at integers.
-    scale_x = step_x * canvas.inner_px[1] / frame_px[1]
-    scale_y = step_y * canvas.inner_px[0] / frame_px[0]
-    matrix = np.array(
-        [[scale_x, 0, 0.5 * scale_x - 0.5], [0, scale_y, 0.5 * scale_y - 0.5]], np.float64
-    )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    scale, offset = _map_per_frame(maps.shape[1:], canvas, frame_px)
     for index, values in enumerate(maps):
-        cv2.warpAffine(
-            values,
-            matrix,
-            (frame_px[1], frame_px[0]),
-            dst=result[index],
-            flags=flags,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        result[index] = _warped(values, scale, offset, frame_px)
     return result
+
+
+def inside_on_frame(
+    logits: NDArray[np.float32], canvas: Canvas, frame_px: tuple[int, int]
+) -> tuple[NDArray[np.float32], tuple[slice, slice]]:
+    """The part of the frame outside which a map (h, w) over the canvas is nowhere above 0.
+
+    Returns:
+        What :func:`to_frame` has there, and the rows and columns of the frame. Objects are small,
+        and scaling a map to all of the frame takes several times as long.
+    """
+    scale, offset = _map_per_frame(logits.shape, canvas, frame_px)
+    above = logits > 0
+    rows, columns = (
+        _reached(np.flatnonzero(above.any(axis=1 - axis)), scale[axis], offset[axis], size)
+        for axis, size in enumerate(frame_px)
+    )
+    part_px = (rows.stop - rows.start, columns.stop - columns.start)
+    if 0 in part_px:
+        return np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0))
+    start_px = np.array([rows.start, columns.start])
+    return _warped(logits, scale, offset + start_px * scale, part_px), (rows, columns)
+
+
+def _reached(cells: NDArray[np.intp], scale: float, offset: float, size: int) -> slice:
+    """Pixels of the frame that interpolation gives a share of these cells of a map."""
+    if not len(cells):
+        return slice(0, 0)
+    start = min(max(0, int(np.floor((cells[0] - 1 - offset) / scale))), size)
+    stop = int(np.ceil((cells[-1] + 1 - offset) / scale)) + 1
+    return slice(start, min(max(start, stop), size))
+
+
+def _map_per_frame(
+    map_px: tuple[int, ...], canvas: Canvas, frame_px: tuple[int, ...]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Scale and offset from pixels of the frame to those of a map, y and x, centres at integers."""
+    scale = np.array(map_px) / canvas.depth_m.shape * canvas.inner_px / np.array(frame_px)
+    return scale, 0.5 * scale - 0.5
+
+
+def _warped(
+    values: NDArray[np.float32],
+    scale: NDArray[np.float64],
+    offset: NDArray[np.float64],
+    size_px: tuple[int, int],
+) -> NDArray[np.float32]:
+    warped = cv2.warpAffine(
+        values,
+        np.array([[scale[1], 0, offset[1]], [0, scale[0], offset[0]]]),
+        (size_px[1], size_px[0]),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(warped, np.float32)

@@ -113,11 +113,11 @@ def _piece(
     inlier_m: float,
 ) -> _Piece | None:
     """None where too little is known to say anything."""
-    known = pixels & (depth_m > 0)
-    if known.sum() < _FEWEST:
+    known = np.flatnonzero(pixels & (depth_m > 0))
+    if len(known) < _FEWEST:
         return None
-    points = rays[known] * depth_m[known][:, None]
-    points = points[:: -(-len(points) // _SAMPLE)]
+    known = known[:: -(-len(known) // _SAMPLE)]
+    points = rays.reshape(-1, 3).take(known, axis=0) * depth_m.take(known)[:, None]
     # The same triples each time: the same frame, the same result.
     triples = np.random.default_rng(0).integers(0, len(points), (3, _HYPOTHESES))
     first, second, third = points[triples]

@@ -99,7 +99,7 @@ def suppress(
 
 
 def label_map(
-    logits: Iterable[NDArray[np.float32]],
+    parts: Iterable[tuple[NDArray[np.float32], tuple[slice, slice]]],
     scores: NDArray[np.float32],
     frame_px: tuple[int, ...],
     min_area_px: int,
@@ -107,7 +107,8 @@ def label_map(
     """Gives each pixel to the mask that wants it most: probability times score.
 
     Args:
-        logits: N masks of the frame's (height, width), one by one; above 0 inside.
+        parts: N masks one by one: logits, above 0 inside, and the rows and columns of the frame
+            that they are of. Objects are small in the frame, and the rest of it needs no logits.
         scores: (N,).
         min_area_px: Instances that get fewer pixels are left out.
 
@@ -116,15 +117,9 @@ def label_map(
     """
     most = np.zeros(frame_px, np.float32)
     winner = np.zeros(frame_px, np.uint16)
-    for number, (mask, score) in enumerate(zip(logits, scores, strict=True), 1):
-        inside = mask > 0
-        rows, columns = (np.flatnonzero(inside.any(axis=axis)) for axis in (1, 0))
-        if not len(rows):
-            continue
-        # Objects are small in the frame: the rest of it needs no probabilities.
-        box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
-        weighted = expit(mask[box]) * score
-        wins = inside[box] & (weighted > most[box])
+    for number, ((logits, box), score) in enumerate(zip(parts, scores, strict=True), 1):
+        weighted = expit(logits) * score
+        wins = (logits > 0) & (weighted > most[box])
         np.copyto(most[box], weighted, where=wins)
         np.copyto(winner[box], np.uint16(number), where=wins)
     areas = np.bincount(winner.reshape(-1), minlength=len(scores) + 1)[1:]

@@ -22,9 +22,9 @@ from repsam_ros.perception.canvas import (
     Canvas,
     depth_at,
     fit,
+    inside_on_frame,
     points_on_canvas,
     points_on_frame,
-    to_frame,
 )
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
@@ -137,15 +137,14 @@ class Pipeline:
         kept, joined, scores = _choose(decoded, canvas, frame_px, guidance, settings)
         if len(kept) == 0:
             return _nothing(frame_px)
-        # One by one: all at once is 24 MB for 20 masks of 640 x 480.
-        logits = (to_frame(mask[None], canvas, frame_px)[0] for mask in joined)
+        parts = (inside_on_frame(mask, canvas, frame_px) for mask in joined)
         min_area = round(settings.masks.min_area_px * frame.depth_m.size / (640 * 480))
         if guidance.ignored is not None:
             lost = np.where(guidance.ignored, np.float32(-np.inf), np.float32(0))
-            logits = (mask + lost for mask in logits)
+            parts = ((mask + lost[box], box) for mask, box in parts)
         if guidance.outline_px is not None:
             min_area = 1
-        labels, stays = label_map(logits, scores[kept], frame_px, min_area)
+        labels, stays = label_map(parts, scores[kept], frame_px, min_area)
         chosen = kept[stays]
         prompts_px = points_on_frame(points_px[chosen], canvas, frame_px)
         return Instances(labels, scores[chosen].astype(np.float32), prompts_px)

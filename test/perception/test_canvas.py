@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repsam_ros.perception.canvas import depth_at, fit, to_frame
+from repsam_ros.perception.canvas import depth_at, fit, inside_on_frame, to_frame
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 
@@ -75,3 +75,27 @@ def test_a_ramp_comes_back_as_the_same_ramp(size: tuple[int, int], seed: int) ->
     # OpenCV interpolates with 1/32 of a pixel.
     tolerance = (abs(slope_x) + abs(slope_y)) * 2 / 32 + 1e-3
     assert np.abs(back - (slope_x * u + slope_y * v))[inner].max() <= tolerance
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sampled_from([(480, 640), (240, 320), (720, 1280), (100, 90)]), st.integers(0, 999))
+def test_the_part_with_a_mask_is_that_of_the_whole(size: tuple[int, int], seed: int) -> None:
+    canvas = fit(frame_of(np.ones(size, np.float32)), (240, 320))
+    random = np.random.default_rng(seed)
+    logits = random.normal(-7, 1, (120, 160)).astype(np.float32)
+    top, left = random.integers(0, (120, 160))
+    height, width = random.integers(0, 40, 2)
+    logits[top : top + height, left : left + width] += 8
+    whole = to_frame(logits[None], canvas, size)[0]
+    part, box = inside_on_frame(logits, canvas, size)
+    assert part.shape == whole[box].shape
+    # OpenCV rounds places to 1/32 of a pixel.
+    assert np.abs(part - whole[box]).max(initial=0) <= np.ptp(logits) * 2 / 32
+    whole[box] = 0
+    assert whole.max() <= 0
+
+
+def test_a_mask_that_is_nowhere_has_an_empty_part() -> None:
+    canvas = fit(frame_of(np.ones((480, 640), np.float32)), (240, 320))
+    part, box = inside_on_frame(np.full((120, 160), -1, np.float32), canvas, (480, 640))
+    assert part.size == 0 and np.zeros((480, 640))[box].shape == part.shape

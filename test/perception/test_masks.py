@@ -54,7 +54,9 @@ def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: in
     rng = np.random.default_rng(seed)
     probabilities = rng.random((count, 30, 40), dtype=np.float32)
     scores = rng.uniform(0.5, 1, count).astype(np.float32)
-    labels, stays = label_map(logit(probabilities), scores, (30, 40), min_area_px=20)
+    everywhere = (slice(0, 30), slice(0, 40))
+    parts = ((logits, everywhere) for logits in logit(probabilities))
+    labels, stays = label_map(parts, scores, (30, 40), min_area_px=20)
     assert labels.shape == (30, 40)
     ids = np.unique(labels[labels > 0])
     assert ids.tolist() == list(range(1, len(stays) + 1))
@@ -65,6 +67,18 @@ def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: in
             assert mine.sum() >= 20
             assert np.allclose(probabilities[old][mine] * scores[old], best[mine])
             assert np.all(probabilities[old][mine] > 0.5)
+
+
+def test_parts_of_masks_lie_where_they_are_said_to() -> None:
+    left = (np.ones((4, 5), np.float32), (slice(2, 6), slice(3, 8)))
+    right = (np.full((3, 3), 2, np.float32), (slice(4, 7), slice(6, 9)))
+    nothing = (np.zeros((0, 0), np.float32), (slice(0, 0), slice(0, 0)))
+    scores = np.ones(3, np.float32)
+    labels, stays = label_map([left, nothing, right], scores, (10, 12), min_area_px=1)
+    expected = np.zeros((10, 12), np.uint16)
+    expected[2:6, 3:8] = 1
+    expected[4:7, 6:9] = 2  # surer where both are
+    assert stays.tolist() == [0, 2] and np.array_equal(labels, expected)
 
 
 def test_shares_outside_zero_to_one_are_refused() -> None:
