@@ -193,7 +193,7 @@ class _Run:
         came_s = [time_s for _, time_s in self._labels]
         end_to_end_s = [came - sent for sent, came in zip(sent_s, came_s, strict=True)]
         result = {
-            "bag": str(bag),
+            "bag": bag.name,
             "version": __version__,
             "machine": {
                 "cpus": os.cpu_count(),
