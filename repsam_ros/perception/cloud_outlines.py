@@ -63,7 +63,7 @@ def _change_sides(
     """As :func:`follow_depth`, in place; ``slope`` is the steepest by the pixel and metre."""
     step_m = np.maximum(depth_m * np.float32(slope), np.float32(jump_m / 2))
     reached = _reached(labels, depth_m, step_m, reach_px)
-    row, column = np.nonzero((depth_m > 0) & ~reached)
+    row, column = np.divmod(np.flatnonzero((depth_m > 0) & ~reached), labels.shape[1])
     own_m, own_step_m = depth_m[row, column], step_m[row, column]
     # Padded and flat, a step in the picture is one number.
     known_m = np.pad(np.where(reached, depth_m, _NOWHERE_M), reach_px, constant_values=_NOWHERE_M)
@@ -105,10 +105,9 @@ def _inner_part(labels: NDArray[np.uint16], reach_px: int) -> NDArray[np.bool_]:
     """(H, W) pixels farther than ``reach_px`` from any outline, and all of thin objects."""
     window = np.ones((2 * reach_px + 1,) * 2, np.uint8)
     inner: NDArray[np.bool_] = cv2.erode(labels, window) == cv2.dilate(labels, window)
-    on_objects = np.flatnonzero(labels)
-    ids = labels.reshape(-1).take(on_objects)
-    sizes = np.bincount(ids)
-    thin = np.bincount(ids, inner.reshape(-1).take(on_objects)) < _THIN_SHARE * sizes
+    is_object = labels > 0
+    sizes = np.bincount(labels[is_object])
+    thin = np.bincount(labels[inner & is_object], minlength=len(sizes)) < _THIN_SHARE * sizes
     if thin.any():
         inner |= thin[labels]
     return inner
