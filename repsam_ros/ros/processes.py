@@ -9,8 +9,8 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -157,10 +157,12 @@ class ProcessGroup:
 
     def start(self, label: str, command: Sequence[str]) -> ChildProcess:
         """Starts a command."""
-        child = ChildProcess(
-            label, command, self._environment, lambda line: self._on_line(label, line)
-        )
-        self.children.append(child)
+        # A signal that raises in between would leave a process that no one knows.
+        with _signals_deferred():
+            child = ChildProcess(
+                label, command, self._environment, lambda line: self._on_line(label, line)
+            )
+            self.children.append(child)
         return child
 
     def check(self) -> None:
@@ -195,6 +197,26 @@ class ProcessGroup:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+@contextmanager
+def _signals_deferred() -> Iterator[None]:
+    """SIGINT and SIGTERM come when the block is through; Python handles them in its main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def wait_until(

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import signal
+import subprocess
 import sys
 import time
+from typing import Any
 
 import pytest
 
@@ -69,3 +72,27 @@ def test_wait_names_what_it_waited_for() -> None:
     with pytest.raises(ProcessError, match="waited 0.2 s for the moon"):
         wait_until(lambda: False, 0.2, "the moon")
     assert time.monotonic() - start_s >= 0.2
+
+
+def test_a_signal_while_a_process_starts_leaves_none_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    started = []
+    popen = subprocess.Popen
+
+    def start_and_signal(*arguments: Any, **options: Any) -> Any:
+        started.append(popen(*arguments, **options))
+        signal.raise_signal(signal.SIGTERM)
+        return started[0]
+
+    def end(*_: object) -> None:
+        raise SystemExit(143)
+
+    monkeypatch.setattr(subprocess, "Popen", start_and_signal)
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        with pytest.raises(SystemExit), ProcessGroup() as group:
+            group.start("sleeper", ["sleep", "600"])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert started[0].poll() is not None
