@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repsam_ros import __version__
 from repsam_ros.config import to_plain
 from repsam_ros.errors import DatasetError
 from repsam_ros.grasping.gripper import Gripper
@@ -221,8 +220,9 @@ def predict(network: ScorerNetwork, examples: Examples) -> NDArray[np.float64]:
 def save_scorer(path: Path, network: ScorerNetwork) -> None:
     """Writes what :func:`repsam_ros.grasping.scorer.network.open_scorer` reads."""
     tensors = {name: value.detach().contiguous() for name, value in network.state_dict().items()}
+    # One entry alone: safetensors writes several in any order, and equal weights are equal bytes.
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, {"format": FORMAT, "repsam_ros": __version__})
+        save_file(tensors, temporary, {"format": FORMAT})
 
 
 def _measured(probabilities: NDArray[np.float64], examples: Examples) -> dict[str, Measures]:

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from repsam_ros.cli.main import main
+from repsam_ros.config import to_plain
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.grasping.scorer.network import open_scorer
 from repsam_ros.trials.scorer.collection import CLOUDS, collect, example_files
@@ -62,16 +65,20 @@ def test_collection_goes_on_where_it_stopped_with_the_same_bytes(
 
 
 def test_training_writes_weights_that_the_planner_reads_and_their_card(
-    tiny_scorer: Make, collected: Path
+    tiny_scorer: Make, collected: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    card = train_scorer(tiny_scorer(), collected)
+    config = collected / "scorer.yaml"
+    config.write_text(yaml.safe_dump(to_plain(tiny_scorer())))
+    command = ["scorer", "train", str(config), "--out", str(collected)]
+    assert main(command) == 0
+    card = capsys.readouterr().out.removesuffix("\n")
     open_scorer(str(collected / "grasp_scorer.safetensors"))
     about = json.loads((collected / "validation.json").read_text())
     assert about["sha256"] in card and card == (collected / "grasp_scorer.md").read_text()
     assert about["scenes"] == {"learned": 1, "validation": 1}
     assert len((collected / "training.csv").read_text().splitlines()) == 3
     weights = (collected / "grasp_scorer.safetensors").read_bytes()
-    train_scorer(tiny_scorer(), collected)
+    assert main(command) == 0
     assert (collected / "grasp_scorer.safetensors").read_bytes() == weights
 
 
