@@ -7,14 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from repsam_ros import __version__
 from repsam_ros.backends import backend_names
 from repsam_ros.config import to_plain
-from repsam_ros.datasets import open_dataset
+from repsam_ros.datasets import Sample, open_dataset
 from repsam_ros.errors import ConfigError, RepsamError
 from repsam_ros.evaluation.latency.clouds import time_clouds
 from repsam_ros.evaluation.latency.config import SIMULATED, BenchConfig
@@ -22,6 +22,7 @@ from repsam_ros.evaluation.latency.fixed_rate import run_at_rate
 from repsam_ros.evaluation.latency.machine import describe_machine
 from repsam_ros.evaluation.latency.memory import measure_memory
 from repsam_ros.evaluation.latency.networks import network_of, open_any
+from repsam_ros.evaluation.latency.quality import compare_masks
 from repsam_ros.evaluation.latency.rounds import (
     Subject,
     Times,
@@ -33,7 +34,12 @@ from repsam_ros.evaluation.latency.stages import FRAME, TimedPipeline, outside_n
 from repsam_ros.paths import atomic_path
 from repsam_ros.structures import RgbdFrame
 
+if TYPE_CHECKING:
+    from repsam_ros.evaluation.latency.segment_anything import StockEncoder, StockGenerator
+
 _log = logging.getLogger(__name__)
+
+_Stock: TypeAlias = "tuple[StockEncoder, StockGenerator | None]"
 
 FORMAT = 1
 RESULT = "bench.json"
@@ -51,15 +57,20 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
         BackendError: A backend that was named cannot be opened, or none can.
         CheckpointError, ConfigError, DatasetError: Model or frames are not there.
     """
-    machine, frames = describe_machine(), load_frames(config)
+    machine, samples = describe_machine(), load_samples(config)
+    frames = [sample.frame for sample in samples]
     skipped: dict[str, str] = {}
     pipelines = _open(config, skipped)
     try:
-        times = _measure(config, pipelines, frames, skipped)
+        stock = _stock(config, skipped)
+        times = _measure(config, pipelines, stock, frames)
         backends = {
             name: _describe(config, name, pipeline, times, frames)
             for name, pipeline in pipelines.items()
         }
+        ways = {name: pipeline.segment for name, pipeline in pipelines.items()}
+        generator = stock[1] if stock is not None else None
+        masks = compare_masks(samples[: config.generator_frames or None], ways, generator)
     finally:
         for pipeline in pipelines.values():
             pipeline.close()
@@ -74,6 +85,7 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
         "others_ms": {
             name: summaries_ms(times[name]) for name in (STOCK_ENCODER, GENERATOR) if name in times
         },
+        "masks": masks,
         "clouds": time_clouds(config.pipeline.cloud, config.frames, config.warm_up),
         "skipped": skipped,
     }
@@ -103,8 +115,8 @@ def _describe(
     }
 
 
-def load_frames(config: BenchConfig) -> list[RgbdFrame]:
-    """The different frames.
+def load_samples(config: BenchConfig) -> list[Sample]:
+    """The different frames, with their truth.
 
     Raises:
         DatasetError: The folder is missing, empty or broken.
@@ -113,10 +125,10 @@ def load_frames(config: BenchConfig) -> list[RgbdFrame]:
         from repsam_ros.simulation.frames import render_frames
 
         count = min(config.scenes, config.frames)
-        return [sample.frame for sample in render_frames(config.seed, count, *config.size_px())]
+        return list(render_frames(config.seed, count, *config.size_px()))
     dataset = open_dataset("mosd", Path(config.input))
     count = min(config.scenes, config.frames, len(dataset))
-    return [dataset[index * len(dataset) // count].frame for index in range(count)]
+    return [dataset[index * len(dataset) // count] for index in range(count)]
 
 
 def _open(config: BenchConfig, skipped: dict[str, str]) -> dict[str, TimedPipeline]:
@@ -142,32 +154,32 @@ def _open(config: BenchConfig, skipped: dict[str, str]) -> dict[str, TimedPipeli
 def _measure(
     config: BenchConfig,
     pipelines: Mapping[str, TimedPipeline],
+    stock: _Stock | None,
     frames: list[RgbdFrame],
-    skipped: dict[str, str],
 ) -> dict[str, Times]:
     subjects = [
         Subject(name, pipeline.perceive, config.frames) for name, pipeline in pipelines.items()
     ]
-    subjects += _stock_subjects(config, skipped)
+    if stock is not None:
+        encoder, generator = stock
+        subjects.append(Subject(STOCK_ENCODER, encoder.run, config.frames))
+        if generator is not None:
+            subjects.append(Subject(GENERATOR, generator.run, config.generator_frames))
     return run_rounds(subjects, frames, config.warm_up, "frames")
 
 
-def _stock_subjects(config: BenchConfig, skipped: dict[str, str]) -> list[Subject]:
+def _stock(config: BenchConfig, skipped: dict[str, str]) -> _Stock | None:
     """Segment Anything with the same weights, as far as there is such a thing."""
     try:
         network, _ = network_of(config.model)
         from repsam_ros.evaluation.latency.segment_anything import StockEncoder, StockGenerator
 
         encoder = StockEncoder(network, config.device)
-        subjects = [Subject(STOCK_ENCODER, encoder.run, config.frames)]
-        if config.generator_frames:
-            generator = StockGenerator(network, config.device)
-            subjects.append(Subject(GENERATOR, generator.run, config.generator_frames))
+        return encoder, StockGenerator(network, config.device) if config.generator_frames else None
     except (ImportError, ConfigError) as error:
         _log.info("segment-anything is left out: %s", error)
         skipped["segment_anything"] = str(error)
-        return []
-    return subjects
+        return None
 
 
 def _speed_ups(name: str, times: Mapping[str, Times]) -> dict[str, Any]:

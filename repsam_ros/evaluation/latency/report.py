@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from repsam_ros.evaluation.latency.quality import SCORES
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.paths import atomic_path
@@ -52,6 +53,7 @@ def make_table(result: Mapping[str, Any]) -> str:
         "## Speed\n\nTimes as fast as, in the same rounds: median (quartiles).\n\n"
         + _speed_ups(result["backends"]),
         *_others(result),
+        "## Masks\n\n" + _masks(result["masks"]),
         "## Camera at a fixed rate\n\n" + _fixed_rates(result["backends"]),
         "## Clouds\n\n" + _clouds(result["clouds"]),
     ]
@@ -102,6 +104,15 @@ def _others(result: Mapping[str, Any]) -> list[str]:
         for part, t in times.items()
     ]
     return [_table(["with the same weights [ms]", "of", "median", "p95", "IQR"], rows)] * bool(rows)
+
+
+def _masks(masks: Mapping[str, Any]) -> str:
+    rows = [
+        [name, *(f"{100 * scores[key]:.1f}" for key in SCORES)]
+        for name, scores in masks["scores"].items()
+    ]
+    heads = ["way", "overlap F", "boundary F", "%75", "strict mIoU"]
+    return f"Means over {masks['frames']} of the frames [%].\n\n" + _table(heads, rows)
 
 
 def _fixed_rates(backends: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from segment_anything import SamAutomaticMaskGenerator, SamPredictor
 from segment_anything.modeling import ImageEncoderViT, Sam
 from segment_anything.modeling.image_encoder import Attention
@@ -79,6 +80,26 @@ class StockGenerator:
         start_s = time.perf_counter()
         self._generator.generate(np.ascontiguousarray(frame.color))
         return {FRAME: time.perf_counter() - start_s}
+
+    def label_map(
+        self, frame: RgbdFrame, least_iou: float, least_stability: float
+    ) -> NDArray[np.uint16]:
+        """Its masks with these thresholds as a label map without overlaps.
+
+        The largest mask comes first and smaller ones lie on top of it; masks of more than half of
+        the picture are background.
+        """
+        own = self._generator.pred_iou_thresh, self._generator.stability_score_thresh
+        self._generator.pred_iou_thresh = least_iou
+        self._generator.stability_score_thresh = least_stability
+        masks = self._generator.generate(np.ascontiguousarray(frame.color))
+        self._generator.pred_iou_thresh, self._generator.stability_score_thresh = own
+        labels = np.zeros(frame.depth_m.shape, np.uint16)
+        objects = [mask for mask in masks if mask["area"] <= labels.size / 2]
+        objects.sort(key=lambda mask: -int(mask["area"]))
+        for number, mask in enumerate(objects, 1):
+            labels[mask["segmentation"]] = number
+        return labels
 
 
 class _OneMaskPredictor(SamPredictor):  # type: ignore[misc]

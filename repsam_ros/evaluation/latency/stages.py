@@ -81,6 +81,10 @@ class TimedPipeline:
         stages = (end - start for start, end in pairwise(marks_s))
         return {**dict(zip(STAGES, stages, strict=True)), FRAME: end_s - start_s}
 
+    def segment(self, frame: RgbdFrame) -> NDArray[np.uint16]:
+        """The label map alone."""
+        return self._pipeline.segment(frame).labels
+
     def close(self) -> None:
         """Frees the network."""
         self._pipeline.close()

@@ -59,11 +59,15 @@ def test_the_verb_writes_json_table_and_picture(
         memory = entry["memory_mb"]
         assert memory is None or memory["peak"] >= memory["loaded"] > 50
     assert result["backends"]["torch"]["speed_up"]["frame_to_reference"]["median"] == 1
+    assert result["masks"]["frames"] == 2
+    for scores in result["masks"]["scores"].values():
+        assert set(scores) == {"overlap_f", "boundary_f", "pct75", "strict_miou"}
+        assert 0.3 < scores["strict_miou"] <= 1
     assert (out / "config.yaml").is_file()
     assert (out / "stages.svg").read_text().startswith("<svg")
     table = (out / "bench.md").read_text()
     assert table in capsys.readouterr().out
-    for head in ("Stages", "Speed", "Camera at a fixed rate", "Clouds"):
+    for head in ("Stages", "Speed", "Masks", "Camera at a fixed rate", "Clouds"):
         assert f"## {head}\n" in table
 
 

@@ -64,6 +64,28 @@ def test_the_generator_prompts_a_grid_of_points(
     assert sum(prompted) == 1024
 
 
+def test_smaller_masks_of_the_generator_lie_on_larger_ones(
+    network: RepSam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stock = StockGenerator(network, "cpu")
+    frame, _ = crowded_table(64, 48)
+    masks = {name: np.zeros((48, 64), bool) for name in ("small", "background", "large")}
+    masks["small"][20:24, 20:24] = masks["large"][18:40, 18:30] = masks["background"][10:] = True
+    thresholds = []
+
+    def generate(_: np.ndarray) -> list[dict[str, object]]:
+        generator = stock._generator
+        thresholds.append((generator.pred_iou_thresh, generator.stability_score_thresh))
+        return [{"segmentation": mask, "area": int(mask.sum())} for mask in masks.values()]
+
+    monkeypatch.setattr(stock._generator, "generate", generate)
+    labels = stock.label_map(frame, 0.3, 0.5)
+    assert np.array_equal(labels == 2, masks["small"])
+    assert np.array_equal(labels > 0, masks["large"])
+    stock.run(frame)
+    assert thresholds == [(0.3, 0.5), (0.88, 0.95)]
+
+
 def test_an_encoder_of_another_package_has_no_stock_code(network: RepSam) -> None:
     network.spec = object()
     with pytest.raises(ValueError, match="not segment-anything's"):
