@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.collisions import SeenSpace, least_height_m
-from repsam_ros.grasping.orientations import Orientations
 from repsam_ros.grasping.rejections import reject
 from repsam_ros.grasping.settings import SearchSettings
-from repsam_ros.grasping.slabs import Contact, Hands, Surface, held_parts, rough_parts
+from repsam_ros.grasping.slabs import Contact, Hands, Parts, Surface, held_parts
 from repsam_ros.grasping.targets import Target
 from repsam_ros.structures import Plane
 
@@ -34,12 +34,14 @@ class Candidates:
     """C candidates in the frame of the cloud.
 
     Attributes:
+        hands: What they were made from.
         positions_m: (C, 3) tool centre points.
         rotations: (C, 3, 3) columns x, y, z of the grasp frame.
         parts_m: (C,) extent of the held part along the closing axis.
         terms: What speaks for a candidate, each (C,) in [0, 1].
     """
 
+    hands: Hands
     positions_m: NDArray[np.float64]
     rotations: NDArray[np.float64]
     parts_m: NDArray[np.float64]
@@ -48,138 +50,129 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.parts_m)
 
-    def take(self, keep: NDArray[np.integer] | NDArray[np.bool_]) -> Candidates:
+    def take(self, rows: NDArray[np.intp]) -> Candidates:
         return Candidates(
-            self.positions_m[keep],
-            self.rotations[keep],
-            self.parts_m[keep],
-            {name: values[keep] for name, values in self.terms.items()},
+            self.hands.take(rows),
+            self.positions_m[rows],
+            self.rotations[rows],
+            self.parts_m[rows],
+            {name: values[rows] for name, values in self.terms.items()},
         )
 
 
-def make_candidates(
-    target: Target,
-    orientations: Orientations,
-    plane: Plane | None,
-    seen: SeenSpace,
-    settings: SearchSettings,
-    rejected: Counter[str],
-) -> Candidates:
-    """Candidates that would hold the object, unchecked for collisions; counts the others."""
-    rotations, pairs = orientations
-    hands = _reach(target, rotations, pairs, plane, settings, rejected)
-    axes = rotations.transpose(0, 2, 1).astype(np.float32)
-    surface = Surface(
-        axes @ (target.points_m - target.centroid_m).T.astype(np.float32),
-        axes[:, 1] @ target.normals.T.astype(np.float32),
-    )
-    if target.step > 1:
-        # Fewer points never make a part wider or higher, so nothing good is lost here.
-        thinned = Hands(hands.rotation, hands.sample // target.step, hands.tip_m)
-        rough = rough_parts(surface.thinned(target.step), thinned, settings)
-        span_m, height_m = rough.high_m - rough.low_m, hands.tip_m - rough.top_m
-        hands = hands.take(reject(_too_big(span_m, height_m, settings), rejected))
-    return _measure(target, surface, hands, rotations, plane, seen, settings, rejected)
+@dataclass(frozen=True)
+class Measurer:
+    """Measures hands on one object.
 
+    Attributes:
+        target: The object.
+        rotations: (Q, 3, 3) orientations that hands may have.
+        plane: The support plane, None when there is none.
+        settings: How candidates are sought.
+        rejected: Counts what would not do, by cause.
+    """
 
-def _too_big(
-    span_m: NDArray[np.float64], height_m: NDArray[np.float64], settings: SearchSettings
-) -> dict[str, NDArray[np.bool_]]:
-    return {
-        "too_wide": span_m > settings.max_width_m,
-        "palm": height_m > settings.gripper.finger_length_m,
-    }
+    target: Target
+    rotations: NDArray[np.float64]
+    plane: Plane | None
+    settings: SearchSettings
+    rejected: Counter[str]
 
+    def roughly(self, pairs: NDArray[np.intp]) -> Candidates:
+        """Hands at all depths, by a few points and in favour of whatever these do not show.
 
-def _reach(
-    target: Target,
-    rotations: NDArray[np.float64],
-    pairs: NDArray[np.intp],
-    plane: Plane | None,
-    settings: SearchSettings,
-    rejected: Counter[str],
-) -> Hands:
-    """Hands at all depths, reaching less deep where the table is in the way."""
-    rotation, sample = pairs.T
-    depths_m = np.sort(settings.depths_m)
-    tips_m = np.repeat(depths_m[:, None], len(pairs), axis=1)
-    if plane is not None:
-        axes = (plane.normal @ rotations)[rotation]
-        # The opening is not known yet: half of the widest part stands in for it.
-        corner_m = np.abs(axes[:, 0]) * settings.gripper.finger_width_m / 2
-        corner_m += np.abs(axes[:, 1]) * settings.max_width_m / 2
-        room_m = plane.height_m(target.points_m[sample]) - corner_m
-        room_m -= settings.table_clearance_m + 1e-6
-        tips_m = np.minimum(tips_m, room_m / np.maximum(-axes[:, 2], 0.1))
-    fits = tips_m >= _MIN_REACH_M
-    rejected["table"] += int((~fits).sum())
-    fits[1:] &= tips_m[1:] > tips_m[:-1]  # where the table is the limit, once is enough
-    depth, pair = np.nonzero(fits)
-    return Hands(rotation[pair], sample[pair], tips_m[depth, pair])
+        Args:
+            pairs: (P, 2) pairs of an orientation and a point of the object.
+        """
+        return self._measured(self._reach(*pairs.T), None)
 
+    def closely(self, hands: Hands, seen: SeenSpace) -> Candidates:
+        """Hands that would hold the object, unchecked for collisions."""
+        return self._measured(hands, seen)
 
-def _measure(
-    target: Target,
-    surface: Surface,
-    hands: Hands,
-    rotations: NDArray[np.float64],
-    plane: Plane | None,
-    seen: SeenSpace,
-    settings: SearchSettings,
-    rejected: Counter[str],
-) -> Candidates:
-    """Hands centred on what they would hold, with the terms of their score."""
-    part, low, high = held_parts(surface, hands, settings)
-    reasons = _too_big(part.high_m - part.low_m, hands.tip_m - part.top_m, settings)
-    reasons["too_few_points"] = part.count < settings.min_points
-    # What would not do even with its surroundings known is not looked at further.
-    surely_known, rotation = np.ones((len(hands), 2)), rotations[hands.rotation]
-    most = _contacts(low, high, surely_known, rotation, target.view, settings)
-    reasons["not_antipodal"] = most.min(axis=1) < settings.min_contact
-    fine = reject(reasons, rejected)
-    hands, part, low, high = (
-        hands.take(fine),
-        part.take(fine),
-        low.take(fine),
-        high.take(fine),
-    )
-    rotation = rotations[hands.rotation]
-    local_m = surface.local_m[hands.rotation, :, hands.sample].astype(np.float64)
-    local_m[:, 1] += (part.low_m + part.high_m) / 2
-    local_m[:, 2] += hands.tip_m - settings.gripper.tip_m
-    positions_m = np.einsum("cij,cj->ci", rotation, local_m) + target.centroid_m
-    span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
-    known, behind = seen.finger_shares(
-        positions_m,
-        rotation,
-        settings.opening_m(span_m),
-        settings.gripper,
-        target.instance_id,
-    )
-    contacts = _contacts(low, high, known, rotation, target.view, settings)
-    lowest_m = np.full(len(hands), np.inf)
-    if plane is not None:
+    def _reach(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> Hands:
+        """Hands at all depths, reaching less deep where the table is in the way."""
+        settings, plane = self.settings, self.plane
+        depths_m = np.sort(settings.depths_m)
+        tips_m = np.repeat(depths_m[:, None], len(sample), axis=1)
+        if plane is not None:
+            axes = (plane.normal @ self.rotations)[rotation]
+            # The opening is not known yet: half of the widest part stands in for it.
+            corner_m = np.abs(axes[:, 0]) * settings.gripper.finger_width_m / 2
+            corner_m += np.abs(axes[:, 1]) * settings.max_width_m / 2
+            room_m = plane.height_m(self.target.points_m[sample]) - corner_m
+            room_m -= settings.table_clearance_m + 1e-6
+            tips_m = np.minimum(tips_m, room_m / np.maximum(-axes[:, 2], 0.1))
+        fits = tips_m >= _MIN_REACH_M
+        self.rejected["table"] += int((~fits).sum())
+        fits[1:] &= tips_m[1:] > tips_m[:-1]  # where the table is the limit, once is enough
+        depth, pair = np.nonzero(fits)
+        return Hands(rotation[pair], sample[pair], tips_m[depth, pair])
+
+    @cached_property
+    def _surface(self) -> Surface:
+        return Surface(
+            (self.target.points_m - self.target.centroid_m).astype(np.float32),
+            self.target.normals.astype(np.float32),
+            self.rotations.transpose(0, 2, 1).astype(np.float32),
+        )
+
+    def _measured(self, hands: Hands, seen: SeenSpace | None) -> Candidates:
+        settings = self.settings
+        step = self.target.step if seen is None else 1
+        part, low, high = held_parts(
+            self._surface.thinned(step), hands.thinned(step), settings, rough=seen is None
+        )
+        span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
         opening_m = settings.opening_m(span_m)
-        lowest_m = least_height_m(positions_m, rotation, opening_m, plane, settings.gripper)
-    upright = target.view if plane is None else -plane.normal
-    terms = {
-        "antipodal": contacts.mean(axis=1),
-        "centroid": 1 - np.hypot(local_m[:, 0], local_m[:, 1]) / _CENTROID_SCALE_M,
-        "vertical": rotation[:, :, 2] @ upright,
-        "clearance": (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
-        "depth": height_m / _DEPTH_SCALE_M,
-        "narrow": 1 - span_m / settings.gripper.opening_m,
-        "known": known.mean(axis=1),
-    }
-    reasons = {
-        "table": lowest_m < settings.table_clearance_m,
-        "not_antipodal": contacts.min(axis=1) < settings.min_contact,
-        "workspace": ~settings.in_workspace(positions_m),
-        "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
-    }
-    terms = {name: np.clip(values, 0, 1) for name, values in terms.items()}
-    found = Candidates(positions_m, rotation, span_m, terms)
-    return found.take(reject(reasons, rejected))
+        positions_m, rotations, off_centre_m = self._centred(hands, part)
+        known, behind = np.ones((len(hands), 2)), np.zeros((len(hands), 2))
+        if seen is not None:
+            known, behind = seen.finger_shares(
+                positions_m, rotations, opening_m, settings.gripper, self.target.instance_id
+            )
+        contacts = _contacts(low, high, known, rotations, self.target.view, settings)
+        lowest_m = np.full(len(hands), np.inf)
+        upright = self.target.view
+        if self.plane is not None:
+            upright = -self.plane.normal
+            lowest_m = least_height_m(
+                positions_m, rotations, opening_m, self.plane, settings.gripper
+            )
+        terms = {
+            "antipodal": contacts.mean(axis=1),
+            "centroid": 1 - off_centre_m / _CENTROID_SCALE_M,
+            "vertical": rotations[:, :, 2] @ upright,
+            "clearance": (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
+            "depth": height_m / _DEPTH_SCALE_M,
+            "narrow": 1 - span_m / settings.gripper.opening_m,
+            "known": known.mean(axis=1),
+        }
+        reasons = {
+            "too_wide": span_m > settings.max_width_m,
+            "palm": height_m > settings.gripper.finger_length_m,
+            "table": lowest_m < settings.table_clearance_m,
+            "workspace": ~settings.in_workspace(positions_m),
+            "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
+        }
+        if seen is not None:
+            reasons["too_few_points"] = part.count < settings.min_points
+            reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
+        terms = {name: np.clip(values, 0, 1) for name, values in terms.items()}
+        found = Candidates(hands, positions_m, rotations, span_m, terms)
+        return found.take(np.flatnonzero(reject(reasons, self.rejected)))
+
+    def _centred(
+        self, hands: Hands, part: Parts
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        """Positions and rotations of the hands; how far beside the centroid they come down."""
+        rotations = self.rotations[hands.rotation]
+        offsets_m = self.target.points_m[hands.sample] - self.target.centroid_m
+        local_m = np.einsum("ci,cij->cj", offsets_m, rotations)
+        local_m[:, 1] += (part.low_m + part.high_m) / 2
+        local_m[:, 2] += hands.tip_m - self.settings.gripper.tip_m
+        positions_m = np.einsum("cij,cj->ci", rotations, local_m) + self.target.centroid_m
+        return positions_m, rotations, np.hypot(local_m[:, 0], local_m[:, 1])
 
 
 def _contacts(

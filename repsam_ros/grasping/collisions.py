@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.settings import HandSettings
+from repsam_ros.grasping.sight import image_axes
 from repsam_ros.structures import Plane, SceneCloud
 
 
@@ -32,11 +33,19 @@ class Obstacles:
     def near(self, points_m: NDArray[np.float64]) -> Obstacles:
         """Those that a hand at an object of these points could meet."""
         hand = self.settings.gripper
-        reach_m = np.ptp(points_m, axis=0).max() / 2 + hand.finger_length_m + hand.palm_length_m
-        reach_m += hand.palm_width_m / 2 + self.settings.approach_m
-        middle_m = (points_m.min(axis=0) + points_m.max(axis=0)) / 2
-        offsets_m = np.abs(self.points_m - middle_m.astype(np.float32))
-        return self._where(np.flatnonzero(offsets_m.max(axis=1) < reach_m))
+        low_m, high_m = points_m.min(axis=0), points_m.max(axis=0)
+        back_m = hand.palm_length_m - hand.palm_front_m + self.settings.approach_m
+        corner_m = np.array([hand.palm_depth_m / 2, hand.palm_width_m / 2, back_m])
+        # The tool centre point is no farther from some point of the object than this.
+        off_m = hand.finger_length_m + hand.opening_m / 2
+        reach_m = np.linalg.norm(high_m - low_m) / 2 + off_m + np.linalg.norm(corner_m)
+        offsets_m = self.points_m - ((low_m + high_m) / 2).astype(np.float32)
+        squares = np.einsum("nd,nd->n", offsets_m, offsets_m)
+        return self._where(np.flatnonzero(squares < reach_m**2))
+
+    def others(self, instance_id: int) -> Obstacles:
+        """All but the points of an object."""
+        return self._where(np.flatnonzero(self.ids != instance_id))
 
     def thinned(self, step: int) -> Obstacles:
         """Every ``step``-th point, the whole plane."""
@@ -79,31 +88,34 @@ class Obstacles:
             return np.zeros(0)
         # Relative to a nearby origin, single precision is good for micrometres.
         origin = positions_m.mean(axis=0)
-        axes = rotations.astype(np.float32)
-        shift = np.einsum("ci,cij->cj", positions_m - origin, rotations).astype(np.float32)
-        offsets_m = self.points_m - origin.astype(np.float32)
-        # The hand is flattest across its fingers: few points are left to look at after that.
-        across = np.abs(offsets_m @ axes[:, :, 0].T - shift[:, 0])
-        point, hand = np.divmod(np.flatnonzero(across < gripper.palm_depth_m / 2), count)
-        across, nearby = across[point, hand], offsets_m[point]
-        along, below = (
-            np.einsum("ei,ei->e", nearby, axes[hand, :, axis]) - shift[hand, axis]
-            for axis in (1, 2)
-        )
-        along = np.abs(along)
+        axes = np.empty((3, 4, count), np.float32)  # axis of the hand, homogeneous coordinate
+        axes[:, :3] = rotations.transpose(2, 1, 0)
+        axes[:, 3] = -np.einsum("ci,cij->jc", positions_m - origin, rotations)
+        points_m = np.ones((len(self.points_m), 4), np.float32)
+        points_m[:, :3] = self.points_m - origin.astype(np.float32)
+        across, along, below = points_m @ axes  # (M, C) each
+        across, along = np.abs(across), np.abs(along)
         front = gripper.palm_front_m
         back = front - gripper.palm_length_m - self.settings.approach_m
-        in_palm = (along < gripper.palm_width_m / 2) & (below > back) & (below <= front)
-        beside = (across < gripper.finger_width_m / 2) & (below > front) & (below < gripper.tip_m)
-        beside &= along < gripper.opening_m / 2 + gripper.finger_thickness_m
+        outside_m = gripper.opening_m / 2 + gripper.finger_thickness_m
+        near = across < max(gripper.palm_depth_m, gripper.finger_width_m) / 2
+        near &= along < max(gripper.palm_width_m / 2, outside_m)
+        near = np.flatnonzero(near & (below > back) & (below < gripper.tip_m))
+        point = near // count
+        hand = near - point * count
+        across, along, below = across.take(near), along.take(near), below.take(near)
+        in_palm = across < gripper.palm_depth_m / 2
+        in_palm &= (along < gripper.palm_width_m / 2) & (below <= front)
+        beside = (across < gripper.finger_width_m / 2) & (along < outside_m)
+        beside &= below > front
         blocked = np.bincount(hand[in_palm], minlength=count) > 0
         hand, off_m = hand[beside], along[beside]
         foreign = self.ids[point[beside]] != instance_id
         best = np.full(count, np.nan)
         for opening_m in openings_m.T:
             inner_m = (opening_m / 2)[hand]
-            hit = (off_m > inner_m) & (off_m < inner_m + gripper.finger_thickness_m)
-            hit |= foreign & (off_m <= inner_m)
+            hit = off_m < inner_m + gripper.finger_thickness_m
+            hit &= foreign | (off_m > inner_m)
             hits = np.bincount(hand[hit], minlength=count) > 0
             best = np.where(hits | np.isnan(opening_m), best, opening_m)
         return np.where(blocked, np.nan, best)
@@ -157,20 +169,6 @@ def greatest_opening_m(
     return result
 
 
-def _image_axes(rays: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(3, 3) columns right, down, forward; they turn with the (N, 3) unit rays."""
-    if not len(rays):
-        return np.eye(3)
-    forward = rays.mean(axis=0)
-    forward /= max(float(np.linalg.norm(forward)), 1e-9)
-    outermost = rays[np.argmin(rays @ forward)]
-    right = outermost - (outermost @ forward) * forward
-    if np.linalg.norm(right) < 1e-6:
-        right = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
-    right /= np.linalg.norm(right)
-    return np.stack((right, np.cross(forward, right), forward), axis=1)
-
-
 class SeenSpace:
     """The space between the camera and what it saw, as a coarse range image.
 
@@ -180,38 +178,36 @@ class SeenSpace:
     """
 
     def __init__(self, cloud: SceneCloud, margin_m: float) -> None:
-        offsets = cloud.points_m.astype(np.float64) - cloud.viewpoint_m
-        ranges = np.linalg.norm(offsets, axis=1)
-        usable = ranges > 1e-6
-        offsets, ranges, ids = (
-            offsets[usable],
-            ranges[usable],
-            cloud.instance_ids[usable],
-        )
-        self._axes = _image_axes(offsets / ranges[:, None])
+        offsets_m = cloud.points_m - cloud.viewpoint_m.astype(np.float32)
+        ranges_m = np.sqrt(np.einsum("nd,nd->n", offsets_m, offsets_m))
+        usable = np.flatnonzero(ranges_m > 1e-6)
+        offsets_m, ranges_m = offsets_m[usable], ranges_m[usable]
+        ids = cloud.instance_ids[usable]
         self._viewpoint_m = cloud.viewpoint_m
         self._margin_m = margin_m
+        self._axes = image_axes((offsets_m / ranges_m[:, None]).astype(np.float64))
         # Points lie a context voxel (some 6 mm) apart, on slanted surfaces half as much again.
-        self._cell = 0.010 / float(np.median(ranges)) if len(ranges) else 1.0
-        cells, ahead = self._cells(offsets)
-        cells, ranges, ids = cells[ahead], ranges[ahead], ids[ahead]
+        self._cell = 0.010 / float(np.median(ranges_m)) if len(ranges_m) else 1.0
+        cells, ahead = self._cells(offsets_m, ranges_m)
+        cells, ranges_m, ids = cells[ahead], ranges_m[ahead], ids[ahead]
         self._low = cells.min(axis=0) if len(cells) else np.zeros(2, np.intp)
-        shape = cells.max(axis=0) - self._low + 1 if len(cells) else np.ones(2, np.intp)
-        self._nearest_m = np.full(tuple(shape), -np.inf)
-        self._nearest_id = np.full(tuple(shape), -1, np.int64)
-        if len(cells):
-            # Written from far to near, so the nearest point of a cell stays.
-            order = np.argsort(-ranges.astype(np.float32), kind="stable")
-            place = tuple((cells - self._low)[order].T)
-            self._nearest_m[place] = ranges[order]
-            self._nearest_id[place] = ids[order]
+        shape = tuple(cells.max(axis=0) - self._low + 1) if len(cells) else (1, 1)
+        place = tuple((cells - self._low).T)
+        self._nearest_m = np.full(shape, np.inf, np.float32)
+        np.minimum.at(self._nearest_m, place, ranges_m)
+        self._nearest_id = np.full(shape, -1, np.int64)
+        nearest = ranges_m == self._nearest_m[place]
+        self._nearest_id[tuple(axis[nearest] for axis in place)] = ids[nearest]
+        self._nearest_m[self._nearest_id < 0] = -np.inf
 
-    def _cells(self, offsets_m: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        local = offsets_m @ self._axes
+    def _cells(
+        self, offsets_m: NDArray[np.floating], ranges_m: NDArray[np.floating]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        local_m = offsets_m @ self._axes.astype(offsets_m.dtype)
         # Wider than 80 degrees off the mean direction there is no image.
-        ahead = local[..., 2] > 0.17 * np.linalg.norm(local, axis=-1)
-        depth = np.where(ahead, local[..., 2], 1.0)
-        cells = np.floor(local[..., :2] / depth[..., None] / self._cell)
+        ahead = local_m[..., 2] > 0.17 * ranges_m
+        depth_m = np.where(ahead, local_m[..., 2] * self._cell, 1)
+        cells = np.floor(local_m[..., :2] / depth_m[..., None])
         return np.where(ahead[..., None], cells, 0).astype(np.intp), ahead
 
     def look_up(self, points_m: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
@@ -220,15 +216,15 @@ class SeenSpace:
         The instance is 0 for context and -1 where nothing was measured. A place at a surface
         or before it is known.
         """
-        offsets = points_m - self._viewpoint_m
-        cells, ahead = self._cells(offsets)
-        cells = cells - self._low
-        inside = ahead & np.all((cells >= 0) & (cells < self._nearest_m.shape), axis=-1)
-        cells = np.where(inside[..., None], cells, 0)
-        place = cells[..., 0], cells[..., 1]
-        ranges = np.linalg.norm(offsets, axis=-1)
-        known = inside & (ranges <= self._nearest_m[place] + self._margin_m)
-        return known, np.where(inside, self._nearest_id[place], -1)
+        offsets_m = points_m - self._viewpoint_m
+        ranges_m = np.linalg.norm(offsets_m, axis=-1)
+        cells, ahead = self._cells(offsets_m, ranges_m)
+        column, row = np.moveaxis(cells - self._low, -1, 0)
+        columns, rows = self._nearest_m.shape
+        inside = ahead & (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
+        place = np.where(inside, column * rows + row, 0)
+        known = inside & (ranges_m <= self._nearest_m.take(place) + self._margin_m)
+        return known, np.where(inside, self._nearest_id.take(place), -1)
 
     def finger_shares(
         self,

@@ -76,7 +76,7 @@ def _rotations(target: Target, approaches: NDArray[np.float64], rolls: int) -> N
     The narrow side is that of the smallest rectangle round the object seen along the approach.
     """
     first, second = perpendicular(approaches)
-    outline = target.points_m[:: max(1, len(target.points_m) // 200)] - target.centroid_m
+    outline = target.points_m[:: max(1, len(target.points_m) // 100)] - target.centroid_m
     flat_mm = np.stack((outline @ first.T, outline @ second.T), axis=-1).astype(np.float32) * 1000
     narrow_rad = np.array([_narrow_side_rad(flat_mm[:, index]) for index in range(len(first))])
     turned = narrow_rad[:, None, None] + np.arange(rolls)[:, None] * (np.pi / rolls)

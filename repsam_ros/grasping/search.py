@@ -1,8 +1,10 @@
 """The search behind the planners that test candidates on surfaces.
 
 For each object: candidates (:mod:`repsam_ros.grasping.candidates`) of the orientations that the
-planner proposes, in the order of the planner's score; of these the first that neither hit known
-points nor the table and that differ from each other.
+planner proposes, measured on a few points of the object and put in the order of the planner's
+score; the first that other objects leave room for, measured on all points and put in order again;
+of these the first that neither hit known points nor the table and that differ from each other.
+Where that gives no grasp, the next candidates have their turn.
 
 "Down" is the negative normal of the support plane. Where the cloud has no plane it is unknown:
 then only the viewing direction and the directions into the surface are tried, without limit on
@@ -30,14 +32,17 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.grasping.candidates import Candidates, make_candidates
+from repsam_ros.grasping.candidates import Candidates, Measurer
 from repsam_ros.grasping.collisions import Obstacles, SeenSpace, find_obstacles
 from repsam_ros.grasping.orientations import Orientations
 from repsam_ros.grasping.planners import PlanResult
-from repsam_ros.grasping.selection import IsLate, choose
+from repsam_ros.grasping.selection import IsLate, choose, free_roughly
 from repsam_ros.grasping.settings import HandSettings, SearchSettings
-from repsam_ros.grasping.targets import Target, make_target
+from repsam_ros.grasping.targets import Target, find_targets
 from repsam_ros.structures import Grasp, Plane, SceneCloud
+
+# So many candidates are looked at closely before, if none of them is a grasp, the next ones are.
+_AT_ONCE = 96
 
 Propose = Callable[[Target, Plane | None, SearchSettings, Counter[str]], Orientations]
 Score = Callable[[Target, Candidates], NDArray[np.float64]]
@@ -89,7 +94,7 @@ def search(
     score: Score,
 ) -> PlanResult:
     """What a planner returns that proposes these orientations and scores like this."""
-    one = _Search(cloud, settings, propose, score)
+    one = _Search(cloud, targets, settings, propose, score)
     return plan_each(cloud, targets, settings, one.plan)
 
 
@@ -98,9 +103,14 @@ class _Search:
     """What all objects of a cloud share."""
 
     cloud: SceneCloud
+    wanted: Collection[int] | None
     settings: SearchSettings
     propose: Propose
     score: Score
+
+    @cached_property
+    def _targets(self) -> dict[int, Target]:
+        return find_targets(self.cloud, self.wanted, self.settings)
 
     @cached_property
     def _seen(self) -> SeenSpace:
@@ -111,27 +121,39 @@ class _Search:
         return find_obstacles(self.cloud, self.settings)
 
     def plan(self, instance_id: int, rejected: Counter[str], is_late: IsLate) -> list[Grasp]:
-        cloud, settings = self.cloud, self.settings
-        target = make_target(cloud, instance_id, settings)
+        plane, settings = self.cloud.support_plane, self.settings
+        target = self._targets.get(instance_id)
         if target is None:
             rejected["too_small"] += 1
             return []
-        orientations = self.propose(target, cloud.support_plane, settings, rejected)
-        found = make_candidates(
-            target, orientations, cloud.support_plane, self._seen, settings, rejected
-        )
+        orientations = self.propose(target, plane, settings, rejected)
+        measurer = Measurer(target, orientations.rotations, plane, settings, rejected)
+        rough, _ = self._best(target, measurer.roughly(orientations.pairs))
+        obstacles = self._obstacles.near(target.points_m)
+        grasps: list[Grasp] = []
+        count = min(len(rough), settings.max_checked_per_object)
+        for start in range(0, count, _AT_ONCE):
+            if grasps or is_late():
+                break
+            some = rough.take(np.arange(start, min(start + _AT_ONCE, count)))
+            hands = free_roughly(some, obstacles, instance_id, rejected).hands
+            found, scores = self._best(target, measurer.closely(hands, self._seen))
+            grasps = [
+                Grasp(
+                    position_m=found.positions_m[index],
+                    rotation=found.rotations[index],
+                    width_m=width_m,
+                    score=float(scores[index]),
+                    instance_id=instance_id,
+                )
+                for index, width_m in choose(
+                    found, obstacles, instance_id, settings, rejected, is_late
+                )
+            ]
+        return grasps
+
+    def _best(self, target: Target, found: Candidates) -> tuple[Candidates, NDArray[np.float64]]:
+        """Candidates and their scores, best first."""
         scores = self.score(target, found)
-        order = np.argsort(-scores, kind="stable")[: settings.max_checked_per_object]
-        found, scores = found.take(order), scores[order]
-        near = self._obstacles.near(target.points_m)
-        chosen = choose(found, near, instance_id, settings, rejected, is_late)
-        return [
-            Grasp(
-                position_m=found.positions_m[index],
-                rotation=found.rotations[index],
-                width_m=width_m,
-                score=float(scores[index]),
-                instance_id=instance_id,
-            )
-            for index, width_m in chosen
-        ]
+        order = np.argsort(-scores, kind="stable")
+        return found.take(order), scores[order]

@@ -12,8 +12,8 @@ from repsam_ros.grasping.candidates import Candidates
 from repsam_ros.grasping.collisions import Obstacles
 from repsam_ros.grasping.settings import SearchSettings
 
-# Candidates are first tested against every so manyth obstacle, which most that collide hit.
-_THINNED = 4
+# Candidates are first tested against every so manyth obstacle: most that collide hit one of these.
+_THINNED = 12
 _BATCH = 16
 
 IsLate = Callable[[], bool]
@@ -28,11 +28,7 @@ def choose(
     is_late: IsLate,
 ) -> list[tuple[int, float]]:
     """Rows of the chosen candidates, in their order, each with its opening in metres."""
-    openings_m = obstacles.openings_m(found.positions_m, found.rotations, found.parts_m)
-    widest_m = _free_opening_m(obstacles.thinned(_THINNED), found, openings_m, instance_id)
-    alive = np.flatnonzero(~np.isnan(widest_m))
-    rejected["collision"] += len(found) - len(alive)
-    found, openings_m = found.take(alive), openings_m[alive]
+    found, alive, openings_m = _not_blocked(found, obstacles, instance_id, rejected)
     alike = _alike(found, settings)
     chosen: list[tuple[int, float]] = []
     waiting = np.ones(len(found), bool)
@@ -47,6 +43,24 @@ def choose(
                 rejected["similar"] += int((waiting & alike[best]).sum())
                 waiting &= ~alike[best]
     return chosen
+
+
+def free_roughly(
+    found: Candidates, obstacles: Obstacles, instance_id: int, rejected: Counter[str]
+) -> Candidates:
+    """Those that a part of the other objects leaves, as roughly as they themselves are known."""
+    return _not_blocked(found, obstacles.others(instance_id), instance_id, rejected)[0]
+
+
+def _not_blocked(
+    found: Candidates, obstacles: Obstacles, instance_id: int, rejected: Counter[str]
+) -> tuple[Candidates, NDArray[np.intp], NDArray[np.float64]]:
+    """Those that a part of the obstacles leaves, their rows and the openings to try."""
+    openings_m = obstacles.openings_m(found.positions_m, found.rotations, found.parts_m)
+    free_m = _free_opening_m(obstacles.thinned(_THINNED), found, openings_m, instance_id)
+    rows = np.flatnonzero(~np.isnan(free_m))
+    rejected["collision"] += len(found) - len(rows)
+    return found.take(rows), rows, openings_m[rows]
 
 
 def _free_opening_m(

@@ -116,7 +116,7 @@ class SearchSettings(HandSettings):
     max_behind_share: float = 0.5
     similar_distance_m: float = 0.015
     similar_angle_rad: float = 0.35
-    max_checked_per_object: int = 256
+    max_checked_per_object: int = 1024
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -43,49 +43,49 @@ class Hands:
     def __len__(self) -> int:
         return len(self.tip_m)
 
-    def take(self, keep: NDArray[np.bool_]) -> Hands:
+    def take(self, keep: NDArray[np.intp]) -> Hands:
         return Hands(self.rotation[keep], self.sample[keep], self.tip_m[keep])
+
+    def thinned(self, step: int) -> Hands:
+        """The same hands on a surface of every ``step``-th point."""
+        return Hands(self.rotation, self.sample // step, self.tip_m)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """An object's points in the axes of each of Q orientations, about one common origin.
+    """An object's points, about some origin, and the orientations in which it is looked at.
 
     Attributes:
-        local_m: (Q, 3, N) float32 coordinates.
-        facing: (Q, N) float32 cosines between normals and the closing axis.
+        points_m: (N, 3) float32.
+        normals: (N, 3) float32.
+        axes: (Q, 3, 3) float32 rows x, y, z of the grasp frame.
     """
 
-    local_m: NDArray[np.float32]
-    facing: NDArray[np.float32]
+    points_m: NDArray[np.float32]
+    normals: NDArray[np.float32]
+    axes: NDArray[np.float32]
 
     def thinned(self, step: int) -> Surface:
-        return Surface(self.local_m[..., ::step], self.facing[..., ::step])
+        return Surface(self.points_m[::step], self.normals[::step], self.axes)
 
 
 @dataclass(frozen=True)
 class _Slabs:
-    """Points in the slabs of hands; entries are sorted by hand.
+    """Points in the slabs of hands; slabs of hands that differ in their reach alone are one.
 
     Attributes:
-        hand: (E,) hand of each entry.
+        point: (E,) number of each point.
+        rotation: (E,) its slab's orientation.
         across_m: (E,) position across the fingers (along x), from the sample.
         along_m: (E,) position along the closing axis, from the sample.
         below_m: (E,) position along the approach, from the sample.
-        facing: (E,) cosine between the point's normal and the closing axis.
-        held: (E,) False for points that lie a little beyond the finger tips.
     """
 
-    hand: NDArray[np.intp]
+    point: NDArray[np.intp]
+    rotation: NDArray[np.intp]
     across_m: NDArray[np.float32]
     along_m: NDArray[np.float32]
     below_m: NDArray[np.float32]
-    facing: NDArray[np.float32]
-    held: NDArray[np.bool_]
-
-    def take(self, keep: NDArray[np.bool_]) -> _Slabs:
-        index = np.flatnonzero(keep)
-        return _Slabs(*(getattr(self, item.name)[index] for item in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -130,33 +130,36 @@ class Parts:
         return Parts(*(getattr(self, item.name)[keep] for item in fields(self)))
 
 
-def rough_parts(surface: Surface, hands: Hands, settings: SearchSettings) -> Parts:
-    """The held parts alone; every sample must be a point of the surface."""
-    slabs = _cut(surface, hands, settings, beyond_m=0.0)
-    return _part_of(_connected(slabs, len(hands), settings))
-
-
 def held_parts(
-    surface: Surface, hands: Hands, settings: SearchSettings
+    surface: Surface, hands: Hands, settings: SearchSettings, *, rough: bool = False
 ) -> tuple[Parts, Contact, Contact]:
-    """The held parts and their contacts on the lower and upper end of the closing axis."""
-    every = _cut(surface, hands, settings, beyond_m=_BEYOND_M)
-    slabs = _connected(every.take(every.held), len(hands), settings)
-    part = _part_of(slabs)
-    beyond = np.flatnonzero(~every.held)
-    beyond_m, beyond_hand = every.along_m[beyond], every.hand[beyond]
-    span_m = _span_m(slabs.across_m, slabs.hand)
+    """The held parts and their contacts on the lower and upper end of the closing axis.
+
+    Args:
+        rough: The surface is thinned: a point or two are a patch, and it is taken for granted
+            that a surface ends where its seen part ends.
+    """
+    slabs, hand, entry = _cut(surface, hands, settings, 0.0 if rough else _BEYOND_M)
+    held = slabs.below_m.take(entry) <= hands.tip_m.astype(np.float32).take(hand)
+    inside, below = np.flatnonzero(held), np.flatnonzero(~held)
+    below_hand, below_m = hand.take(below), slabs.along_m.take(entry.take(below))
+    hand, entry = _connected(slabs, hand.take(inside), entry.take(inside), len(hands), settings)
+    along_m, across_m = slabs.along_m.take(entry), slabs.across_m.take(entry)
+    part = _part_of(hand, along_m, slabs.below_m.take(entry))
+    span_m = _span_m(across_m, hand)
     contacts = []
     for sign, end_m in ((-1, part.low_m), (1, part.high_m)):
-        inside_m = sign * (end_m[slabs.hand] - slabs.along_m)
-        patch = np.flatnonzero(inside_m <= _PATCH_M)
-        hand = slabs.hand[patch]
-        outside_m = sign * (beyond_m - end_m[beyond_hand])
+        end_m = end_m.astype(np.float32)
+        patch = np.flatnonzero(sign * (end_m.take(hand) - along_m) <= _PATCH_M)
+        outside_m = sign * (below_m - end_m.take(below_hand))
         under = (outside_m > 0) & (outside_m < gap_m(settings))
-        goes_on = np.bincount(beyond_hand[under], minlength=len(hands))
-        square = _span_m(slabs.across_m[patch], hand) / np.maximum(span_m, 1e-6)
+        goes_on = np.bincount(below_hand[under], minlength=len(hands))
+        owner = hand.take(patch)
+        square = _span_m(across_m.take(patch), owner) / np.maximum(span_m, 1e-6)
         ends = (goes_on < _SURFACE_GOES_ON_POINTS) & (square >= _SQUARE_SHARE)
-        contacts.append(_contact(hand, sign * slabs.facing[patch], square * ends, settings))
+        facing = sign * _facing(surface, slabs, entry.take(patch))
+        least = 1 if rough else _FULL_PATCH_POINTS
+        contacts.append(_contact(owner, facing, square * ends, least, settings))
     return part, contacts[0], contacts[1]
 
 
@@ -165,48 +168,87 @@ def gap_m(settings: SearchSettings) -> float:
     return settings.gripper.finger_thickness_m + settings.finger_clearance_m
 
 
-def _cut(surface: Surface, hands: Hands, settings: SearchSettings, beyond_m: float) -> _Slabs:
+def _cut(
+    surface: Surface, hands: Hands, settings: SearchSettings, beyond_m: float
+) -> tuple[_Slabs, NDArray[np.intp], NDArray[np.intp]]:
+    """The slabs, and which of their entries each hand holds or has within ``beyond_m`` below.
+
+    Returns:
+        The slabs, and of all hands, one after the other, pairs of a hand and an entry.
+    """
+    places = len(surface.points_m)
+    slab, slab_of = np.unique(hands.rotation * places + hands.sample, return_inverse=True)
+    rotation, sample = np.divmod(slab, places)
+    tip_m = hands.tip_m.astype(np.float32) + np.float32(beyond_m)
+    deepest_m = np.full(len(slab), -np.inf, np.float32)
+    np.maximum.at(deepest_m, slab_of, tip_m)
+    slabs, row = _slabs(surface, rotation, sample, deepest_m, settings)
+    counts = np.bincount(row, minlength=len(slab))
+    mine = counts.take(slab_of)
+    shift = (np.cumsum(counts) - counts).take(slab_of) - (np.cumsum(mine) - mine)
+    hand = np.repeat(np.arange(len(hands)), mine)
+    entry = np.arange(len(hand)) + shift.take(hand)
+    kept = np.flatnonzero(slabs.below_m.take(entry) <= tip_m.take(hand))
+    return slabs, hand.take(kept), entry.take(kept)
+
+
+def _slabs(
+    surface: Surface,
+    rotation: NDArray[np.intp],
+    sample: NDArray[np.intp],
+    deepest_m: NDArray[np.float32],
+    settings: SearchSettings,
+) -> tuple[_Slabs, NDArray[np.intp]]:
+    """Points beside samples down to some depth, and the (E,) slab of each."""
     # A part that is not too wide, and the gap that ends it, lie within this reach.
     reach_m = np.float32(settings.max_width_m + gap_m(settings))
     half_m = np.float32(settings.gripper.finger_width_m / 2)
-    # Hands that differ in their reach alone share a slab.
-    places = surface.local_m.shape[2]
-    slab, slab_of = np.unique(hands.rotation * places + hands.sample, return_inverse=True)
-    rotation, sample = np.divmod(slab, places)
-    inside = (
-        np.abs(surface.local_m[rotation, 0] - surface.local_m[rotation, 0, sample, None]) <= half_m
-    )
-    row, point = np.divmod(np.flatnonzero(inside), places)
-    origin_m = surface.local_m[rotation, :, sample]
-    along_m = surface.local_m[rotation[row], 1, point] - origin_m[row, 1]
-    near = np.flatnonzero(np.abs(along_m) < reach_m)
-    row, point, along_m = row[near], point[near], along_m[near]
-    across_m, below_m = (
-        surface.local_m[rotation[row], axis, point] - origin_m[row, axis] for axis in (0, 2)
-    )
-    facing = surface.facing[rotation[row], point]
-    # Each hand gets a copy of the entries of its slab.
-    counts = np.bincount(row, minlength=len(slab))
-    starts = np.cumsum(counts) - counts
-    mine = counts[slab_of]
-    hand = np.repeat(np.arange(len(hands)), mine)
-    entry = np.arange(len(hand)) + np.repeat(starts[slab_of] - (np.cumsum(mine) - mine), mine)
-    below_m, tip_m = below_m[entry], hands.tip_m.astype(np.float32)[hand]
-    kept = np.flatnonzero(below_m <= tip_m + np.float32(beyond_m))
-    hand, entry, below_m, tip_m = hand[kept], entry[kept], below_m[kept], tip_m[kept]
-    return _Slabs(hand, across_m[entry], along_m[entry], below_m, facing[entry], below_m <= tip_m)
+    places, count = len(surface.points_m), len(rotation)
+    local_m = surface.axes[rotation].reshape(-1, 3) @ surface.points_m.T
+    origin_m = local_m.reshape(count, 3, places)[np.arange(count), :, sample]
+    across_m = local_m[::3] - origin_m[:, :1]
+    inside = np.flatnonzero(np.abs(across_m) <= half_m)
+    row = inside // places
+    at = inside + (2 * places) * row  # in local_m
+    along_m = local_m.take(at + places) - origin_m[:, 1].take(row)
+    below_m = local_m.take(at + 2 * places) - origin_m[:, 2].take(row)
+    near = np.flatnonzero((np.abs(along_m) < reach_m) & (below_m <= deepest_m.take(row)))
+    inside, row = inside.take(near), row.take(near)
+    return _Slabs(
+        inside - row * places,
+        rotation.take(row),
+        across_m.reshape(-1).take(inside),
+        along_m.take(near),
+        below_m.take(near),
+    ), row
 
 
-def _connected(slabs: _Slabs, count: int, settings: SearchSettings) -> _Slabs:
-    """The entries that belong to the same part as the sample of their hand."""
+def _facing(surface: Surface, slabs: _Slabs, entry: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(P,) cosines between the normals of entries and the closing axis."""
+    normals = surface.normals.take(slabs.point.take(entry), axis=0)
+    closing = surface.axes[:, 1].take(slabs.rotation.take(entry), axis=0)
+    facing: NDArray[np.float32] = np.einsum("pd,pd->p", normals, closing)
+    return facing
+
+
+def _connected(
+    slabs: _Slabs,
+    hand: NDArray[np.intp],
+    entry: NDArray[np.intp],
+    count: int,
+    settings: SearchSettings,
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """The pairs whose entry belongs to the same part as the sample of their hand."""
     reach_m = settings.max_width_m + gap_m(settings)
     bins = int(np.ceil(2 * reach_m / _BIN_M))
     column = ((slabs.along_m + np.float32(reach_m)) * np.float32(1 / _BIN_M)).astype(np.intp)
-    column = np.clip(column, 0, bins - 1)
-    occupied = np.bincount(slabs.hand * bins + column, minlength=count * bins) > 0
+    column = np.clip(column, 0, bins - 1).take(entry)
+    occupied = np.zeros(count * bins, bool)
+    occupied[hand * bins + column] = True
     centre, gap = int(reach_m / _BIN_M), max(1, round(gap_m(settings) / _BIN_M))
     left, right = _runs(occupied.reshape(count, bins), centre, gap)
-    return slabs.take((column >= left[slabs.hand]) & (column <= right[slabs.hand]))
+    kept = np.flatnonzero((column >= left.take(hand)) & (column <= right.take(hand)))
+    return hand.take(kept), entry.take(kept)
 
 
 def _runs(
@@ -223,16 +265,18 @@ def _runs(
     return left, right
 
 
-def _part_of(slabs: _Slabs) -> Parts:
-    starts = np.flatnonzero(np.diff(slabs.hand, prepend=-1))
+def _part_of(
+    hand: NDArray[np.intp], along_m: NDArray[np.float32], below_m: NDArray[np.float32]
+) -> Parts:
+    starts = np.flatnonzero(np.diff(hand, prepend=-1))
     if not len(starts):
         none = np.zeros(0)
         return Parts(none, none, none, np.zeros(0, np.intp))
     return Parts(
-        np.minimum.reduceat(slabs.along_m, starts).astype(np.float64),
-        np.maximum.reduceat(slabs.along_m, starts).astype(np.float64),
-        np.minimum.reduceat(slabs.below_m, starts).astype(np.float64),
-        np.diff(starts, append=len(slabs.hand)),
+        np.minimum.reduceat(along_m, starts).astype(np.float64),
+        np.maximum.reduceat(along_m, starts).astype(np.float64),
+        np.minimum.reduceat(below_m, starts).astype(np.float64),
+        np.diff(starts, append=len(hand)),
     )
 
 
@@ -249,6 +293,7 @@ def _contact(
     hand: NDArray[np.intp],
     facing: NDArray[np.float32],
     square: NDArray[np.floating],
+    least: int,
     settings: SearchSettings,
 ) -> Contact:
     """What the points of a patch say, from the cosines between normals and outward direction.
@@ -261,12 +306,13 @@ def _contact(
         hand: (P,) hand of each point of a patch.
         facing: (P,) their cosines.
         square: (H,) how squarely to the finger the surface ends at the patch, 0 to 1.
+        least: Number of points below which a patch gives less than a full grip.
     """
     count = len(square)
     none, full = np.cos(np.arctan(settings.friction) + _BLUR_RAD), np.cos(_BLUR_RAD)
     grip = np.clip((facing - none) / (full - none), 0, 1)
     sizes = np.maximum(np.bincount(hand, minlength=count), 1)
-    needed = np.maximum(sizes / 2, _FULL_PATCH_POINTS)
+    needed = np.maximum(sizes / 2, least)
     ridge = np.bincount(hand, np.abs(facing) < _RIDGE_COSINE, minlength=count) / sizes
     sheet = np.bincount(hand, facing < -_RIDGE_COSINE, minlength=count) / sizes
     return Contact(

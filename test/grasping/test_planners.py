@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,28 @@ def test_nothing_is_grasped_outside_the_workspace(name: str, cloud: SceneCloud) 
 def test_a_deadline_cuts_the_work_and_says_so(name: str, cloud: SceneCloud) -> None:
     result = open_planner(name, {"deadline_s": 1e-9})(cloud)
     assert result.unfinished == (1, 2, 3) and result.grasps == []
+
+
+@pytest.mark.parametrize("name", planner_names())
+def test_what_is_found_by_the_deadline_is_returned(
+    name: str, cloud: SceneCloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a clock that each look at it moves on, so that speed does not matter."""
+    everything = [as_row(grasp) for grasp in open_planner(name)(cloud).grasps]
+    counts = []
+    for looks in (2.5, 6.5, 1000.0):
+        clock = itertools.count()
+        monkeypatch.setattr("time.monotonic", lambda clock=clock: float(next(clock)))
+        result = open_planner(name, {"deadline_s": looks})(cloud)
+        monkeypatch.undo()
+        assert next(clock) <= looks + 8
+        finished = {1, 2, 3} - set(result.unfinished)
+        found = [as_row(grasp) for grasp in result.grasps]
+        assert [row for row in found if row[0] in finished] == [
+            row for row in everything if row[0] in finished
+        ]
+        counts.append(len(finished))
+    assert counts[0] < 3 and counts == sorted(counts) and counts[-1] == 3
 
 
 @pytest.mark.parametrize("name", planner_names())

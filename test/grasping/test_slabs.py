@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repsam_ros.grasping.settings import SearchSettings
-from repsam_ros.grasping.slabs import Hands, Surface, _runs, held_parts, rough_parts
+from repsam_ros.grasping.slabs import Hands, Surface, _runs, held_parts
 
 SETTINGS = SearchSettings()
 
@@ -33,7 +33,8 @@ def test_runs_agree_with_a_walk_from_the_centre(row: list[bool], centre: int, ga
 
 def surface_of(points: np.ndarray, normals: np.ndarray) -> Surface:
     """One orientation whose axes are those of the points."""
-    return Surface(points.T[None].astype(np.float32), normals[None, :, 1].astype(np.float32))
+    axes = np.eye(3, dtype=np.float32)[None]
+    return Surface(points.astype(np.float32), normals.astype(np.float32), axes)
 
 
 def hand_at(points: np.ndarray, place: tuple[float, float, float], tip_m: float) -> Hands:
@@ -63,9 +64,8 @@ def test_the_part_ends_at_a_gap_that_a_finger_fits_into() -> None:
 def test_a_narrow_gap_does_not_split_the_part() -> None:
     y = np.concatenate((np.arange(0, 0.02, 0.003), np.arange(0.03, 0.05, 0.003)))
     points = plate(ACROSS, y, np.zeros(1))
-    part = rough_parts(
-        surface_of(points, np.zeros_like(points)), hand_at(points, (0, 0, 0), 0.01), SETTINGS
-    )
+    surface, hands = surface_of(points, np.zeros_like(points)), hand_at(points, (0, 0, 0), 0.01)
+    part, _, _ = held_parts(surface, hands, SETTINGS, rough=True)
     assert part.high_m[0] - part.low_m[0] == pytest.approx(0.048, abs=1e-3)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from repsam_ros.evaluation.latency.crowded_table import crowded_table
 from repsam_ros.evaluation.latency.rounds import Subject, run_rounds, speed_up, summaries_ms
+from repsam_ros.grasping.normals import estimate_normals
 from repsam_ros.grasping.settings import SearchSettings
-from repsam_ros.grasping.targets import estimate_normals
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.voxels import gather, voxelise
 from repsam_ros.structures import Instances, RgbdFrame
@@ -73,14 +73,10 @@ def _project(frame: RgbdFrame, instances: Instances, settings: CloudSettings) ->
 
 def _with_normals(frame: RgbdFrame, instances: Instances, settings: CloudSettings) -> object:
     cloud = build_cloud(frame, instances, settings)
-    return [
-        estimate_normals(
-            cloud.points_m[cloud.instance_ids == index].astype(np.float64),
-            cloud.viewpoint_m,
-            _NORMAL_RADIUS_M,
-        )
-        for index in np.unique(cloud.instance_ids[cloud.instance_ids > 0])
-    ]
+    objects = cloud.instance_ids > 0
+    return estimate_normals(
+        cloud.points_m[objects], cloud.instance_ids[objects], cloud.viewpoint_m, _NORMAL_RADIUS_M
+    )
 
 
 def _with_open3d(

@@ -1,0 +1,20 @@
+"""The picture that a viewpoint sees of a cloud."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def image_axes(rays: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(3, 3) columns right, down, forward; they turn with the (N, 3) unit rays."""
+    if not len(rays):
+        return np.eye(3)
+    forward = rays.mean(axis=0)
+    forward /= max(float(np.linalg.norm(forward)), 1e-9)
+    outermost = rays[np.argmin(rays @ forward)]
+    right = outermost - (outermost @ forward) * forward
+    if np.linalg.norm(right) < 1e-6:
+        right = np.cross(forward, np.eye(3)[np.argmin(np.abs(forward))])
+    right /= np.linalg.norm(right)
+    return np.stack((right, np.cross(forward, right), forward), axis=1)
