@@ -88,3 +88,17 @@ def test_security_without_its_files_or_libraries_is_refused_in_one_line(tmp_path
         assert any(
             line.startswith("error: ") and "security" in line.lower() for line in child.lines
         ), child.last_words()
+
+
+def test_threads_of_the_network_sleep_while_they_wait() -> None:
+    pytest.importorskip("torch")
+    with ProcessGroup({**private_environment(), "OMP_DISPLAY_ENV": "true"}) as processes:
+        parameters = {"autostart": "true", "backend": "torch"}
+        command = node_command("repsam_ros.ros.perception_node", parameters=parameters)
+        child = processes.start("node", command)
+        # The OpenMP library says so when it is loaded.
+        wait_until(
+            lambda: any("OMP_WAIT_POLICY" in line for line in child.lines), PATIENCE_S, "OpenMP"
+        )
+        (line,) = [line for line in child.lines if "OMP_WAIT_POLICY" in line]
+        assert "PASSIVE" in line
