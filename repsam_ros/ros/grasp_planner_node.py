@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ class GraspPlannerNode(ManagedNode):
         self._newest: JoinedMessages | None = None
         self._last = PlanResult([])
         self._target_id = _ALL_OBJECTS
+        # The worker and the service plan in threads of their own; results come out one by one.
+        self._planning = threading.Lock()
         super().__init__("grasp_planner", PARAMETERS, **options)
         self.create_service(SetBool, "~/enable", self._on_enable)
         # Planning takes a while; in the common group nothing else would be answered meanwhile.
@@ -82,6 +85,7 @@ class GraspPlannerNode(ManagedNode):
 
     def unsubscribed(self) -> None:
         self._newest = None
+        self._target_id = _ALL_OBJECTS
 
     def cleanup(self) -> None:
         self.remove_outputs()
@@ -105,6 +109,10 @@ class GraspPlannerNode(ManagedNode):
 
     def _plan(self, job: JoinedMessages) -> PlanResult:
         """Plans on one cloud and publishes what was found."""
+        with self._planning:
+            return self._plan_alone(job)
+
+    def _plan_alone(self, job: JoinedMessages) -> PlanResult:
         cloud = _cloud_of(job)
         targets = None if self._target_id == _ALL_OBJECTS else (self._target_id,)
         result = self._last = self._planner(cloud, targets)
@@ -132,7 +140,10 @@ class GraspPlannerNode(ManagedNode):
             self.statistics.drop("disabled")
 
     def _on_target(self, msg: UInt32) -> None:
-        """Plans for this instance from now on; 0 = for all."""
+        """Plans for this instance until it is told otherwise or deactivated; 0 = for all.
+
+        Instance numbers mean the same object from cloud to cloud where perception tracks.
+        """
         self._target_id = msg.data
 
     def _on_enable(self, request: Any, response: Any) -> Any:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 from geometry_msgs.msg import PoseArray, PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -129,6 +131,7 @@ def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
     _plans_once_when_asked_and_says_what_it_found(planner, cloud)
     _takes_another_planner_gripper_and_workspace_while_it_runs(planner, cloud)
     _draws_grasps_while_someone_looks(planner, cloud)
+    _forgets_the_target_when_deactivated(planner)
     planner.child.send(signal.SIGINT)
     assert planner.child.wait(120) == 0, planner.child.last_words()
 
@@ -175,6 +178,15 @@ def _plans_for_the_target_alone(planner: PlannerRig, cloud: SceneCloud) -> None:
     assert {grasp.instance_id for grasp in unpack_grasps(rows)} == {2}
     planner.publishers["target"].publish(UInt32(data=0))
     planner.rig.await_values(lambda values: values.get("target") == "0", "the target")
+
+
+def _forgets_the_target_when_deactivated(planner: PlannerRig) -> None:
+    planner.publishers["target"].publish(UInt32(data=2))
+    planner.rig.await_values(lambda values: values.get("target") == "2", "the target")
+    for transition in (Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_ACTIVATE):
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert planner.rig.session.call(ChangeState, f"{NODE}/change_state", request).success
+    planner.rig.await_values(lambda values: values.get("target") == "0", "all objects")
 
 
 def _counts_a_cloud_without_its_fields_and_goes_on(planner: PlannerRig, cloud: SceneCloud) -> None:
