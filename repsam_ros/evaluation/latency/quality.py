@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,14 +29,11 @@ def compare_masks(
 ) -> dict[str, Any]:
     """Mean scores of label maps by way; the generator has one for each of its thresholds."""
     scores = {name: _mean_scores(samples, segment) for name, segment in ways.items()}
-    for iou, stability in GENERATOR_THRESHOLDS if generator is not None else ():
-
-        def segment(frame: RgbdFrame, iou: float = iou, stability: float = stability) -> Any:
-            assert generator is not None
-            return generator.label_map(frame, iou, stability)
-
-        name = f"SamAutomaticMaskGenerator, thresholds {iou:g} and {stability:g}"
-        scores[name] = _mean_scores(samples, segment)
+    if generator is not None:
+        for iou, stability in GENERATOR_THRESHOLDS:
+            name = f"SamAutomaticMaskGenerator, thresholds {iou:g} and {stability:g}"
+            segment = partial(generator.label_map, least_iou=iou, least_stability=stability)
+            scores[name] = _mean_scores(samples, segment)
     return {"frames": len(samples), "scores": scores}
 
 
