@@ -9,7 +9,7 @@ sheet by an approach from above. The two extremal patches of the part are the co
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,9 +106,6 @@ class Contact:
     ridge: NDArray[np.float64]
     sheet: NDArray[np.float64]
 
-    def take(self, keep: NDArray[np.bool_]) -> Contact:
-        return Contact(self.grip[keep], self.ridge[keep], self.sheet[keep])
-
 
 @dataclass(frozen=True)
 class Parts:
@@ -126,9 +123,6 @@ class Parts:
     top_m: NDArray[np.float64]
     count: NDArray[np.intp]
 
-    def take(self, keep: NDArray[np.bool_]) -> Parts:
-        return Parts(*(getattr(self, item.name)[keep] for item in fields(self)))
-
 
 def held_parts(
     surface: Surface, hands: Hands, settings: SearchSettings, *, rough: bool = False
@@ -141,8 +135,8 @@ def held_parts(
     """
     slabs, hand, entry = _cut(surface, hands, settings, 0.0 if rough else _BEYOND_M)
     held = slabs.below_m.take(entry) <= hands.tip_m.astype(np.float32).take(hand)
-    inside, below = np.flatnonzero(held), np.flatnonzero(~held)
-    below_hand, below_m = hand.take(below), slabs.along_m.take(entry.take(below))
+    inside, beyond = np.flatnonzero(held), np.flatnonzero(~held)
+    beyond_hand, beyond_m = hand.take(beyond), slabs.along_m.take(entry.take(beyond))
     hand, entry = _connected(slabs, hand.take(inside), entry.take(inside), len(hands), settings)
     along_m, across_m = slabs.along_m.take(entry), slabs.across_m.take(entry)
     part = _part_of(hand, along_m, slabs.below_m.take(entry))
@@ -151,9 +145,9 @@ def held_parts(
     for sign, end_m in ((-1, part.low_m), (1, part.high_m)):
         end_m = end_m.astype(np.float32)
         patch = np.flatnonzero(sign * (end_m.take(hand) - along_m) <= _PATCH_M)
-        outside_m = sign * (below_m - end_m.take(below_hand))
+        outside_m = sign * (beyond_m - end_m.take(beyond_hand))
         under = (outside_m > 0) & (outside_m < gap_m(settings))
-        goes_on = np.bincount(below_hand[under], minlength=len(hands))
+        goes_on = np.bincount(beyond_hand[under], minlength=len(hands))
         owner = hand.take(patch)
         square = _span_m(across_m.take(patch), owner) / np.maximum(span_m, 1e-6)
         ends = (goes_on < _SURFACE_GOES_ON_POINTS) & (square >= _SQUARE_SHARE)
