@@ -2,7 +2,8 @@
 
 They call the network's own code. What changes is a copy of its layers, each in a way that computes
 the same: batch norms are part of their convolutions, SAM's encoding of positions is a constant,
-norms over channels are layer norms, and relative positions need no (tokens x tokens) bias.
+norms over channels are layer norms, and relative positions need no bias of all tokens by all tokens
+at once.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ PRECISIONS = ("fp32", "fp16")
 STATE = DecoderState._fields
 # Widths that half-precision attention kernels take.
 _HEAD_STEP = 8
+# Bias of one head at a time, numbers: 12 heads of them are 50 MB.
+_BIAS_SIZE = 2**20
 
 
 class EncoderGraph(nn.Module):
@@ -95,8 +98,7 @@ def prepared(network: RepSam, precision: str) -> RepSam:
         elif isinstance(module, nn.LayerNorm):
             module.__class__ = TokenNorm
         elif isinstance(module, FusedAttention) and module.use_rel_pos:
-            module.__class__ = AugmentedAttention
-            module.even_heads = half
+            module.__class__ = AugmentedAttention if half else RowwiseAttention
     encoder = result.prompt_encoder
     encoder.register_buffer("dense_position", encoder.get_dense_pe())
     encoder.get_dense_pe = lambda: encoder.dense_position
@@ -131,14 +133,32 @@ class TokenNorm(nn.LayerNorm):
         return super().forward(x.float()).to(x.dtype)
 
 
+class RowwiseAttention(FusedAttention):
+    """SAM's relative positions as a bias of a few rows of queries at a time.
+
+    On CPUs this is faster than longer queries and keys, which triple the product of the two.
+    """
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, height: int, width: int) -> Tensor:
+        over_rows, over_columns = relative_positions(self, height, width, q)
+        queries, keys = (q * self.scale).unflatten(2, (height, width)), k.transpose(-1, -2)
+        step = max(1, _BIAS_SIZE // (height * width * width))
+        parts = []
+        for start in range(0, height, step):
+            rows = slice(start, min(start + step, height))
+            bias = over_rows[:, :, rows, :, :, None] + over_columns[:, :, rows, :, None]
+            scores = queries[:, :, rows].flatten(2, 3) @ keys + bias.flatten(4).flatten(2, 3)
+            parts.append(scores.softmax(-1) @ v)
+        return torch.cat(parts, 2)
+
+
 class AugmentedAttention(FusedAttention):
     """SAM's relative positions as further columns of queries and keys: exact, and no bias.
 
     The bias of a query and a key is a product of the query with the key's row and one with its
-    column; keys that say their row and column as one-hot vectors pick both.
+    column; keys that say their row and column as one-hot vectors pick both. Compilers for GPUs
+    fuse attention without a bias, so that its scores never lie in memory.
     """
-
-    even_heads = False
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, height: int, width: int) -> Tensor:
         batch, heads, tokens, dim = q.shape
@@ -149,9 +169,9 @@ class AugmentedAttention(FusedAttention):
         ).to(q.dtype)
         queries = torch.cat([q * self.scale, rows.flatten(2, 3), columns.flatten(2, 3)], -1)
         keys = torch.cat([k, places.expand(batch, heads, -1, -1)], -1)
-        if self.even_heads:  # fused kernels want one width for all, and an even one
-            wide = -(-queries.shape[-1] // _HEAD_STEP) * _HEAD_STEP
-            queries, keys, v = (F.pad(x, (0, wide - x.shape[-1])) for x in (queries, keys, v))
+        # Fused kernels want one width for all three, and an even one.
+        wide = -(-queries.shape[-1] // _HEAD_STEP) * _HEAD_STEP
+        queries, keys, v = (F.pad(x, (0, wide - x.shape[-1])) for x in (queries, keys, v))
         return F.scaled_dot_product_attention(queries, keys, v, scale=1.0)[..., :dim]
 
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from repsam_ros.network.backbones import Backbone
 
 PATCH_PX = 16
+# Numbers of a bias that are added at a time, of one head.
+_CACHED_BIAS = 2**18
 # Beginnings of the names of SAM's own tensors.
 SAM_GROUPS = ("image_encoder.", "prompt_encoder.", "mask_decoder.")
 # SAM's pixel statistics (ImageNet), RGB in 0..255.
@@ -105,12 +107,22 @@ class FusedAttention(Attention):  # type: ignore[misc]
         return merged
 
     def _attend(self, q: Tensor, k: Tensor, v: Tensor, height: int, width: int) -> Tensor:
-        bias = None
-        if self.use_rel_pos:
-            over_rows, over_columns = relative_positions(self, height, width, q)
-            bias = over_rows[..., :, None] + over_columns[..., None, :]
-            bias = bias.reshape(*q.shape[:3], -1)
-        return F.scaled_dot_product_attention(q, k, v, attn_mask=bias)
+        if not self.use_rel_pos:
+            return F.scaled_dot_product_attention(q, k, v)
+        over_rows, over_columns = relative_positions(self, height, width, q)
+        step = height
+        if q.device.type == "cpu":  # whose caches do not hold the bias of all tokens
+            step = max(1, min(height, _CACHED_BIAS // (height * width * width)))
+        parts = []
+        for rows in range(0, height, step):
+            rows_bias, columns_bias = (
+                x[:, :, rows : rows + step] for x in (over_rows, over_columns)
+            )
+            bias = rows_bias[..., :, None] + columns_bias[..., None, :]
+            queries = q[:, :, rows * width : (rows + step) * width]
+            bias = bias.reshape(*queries.shape[:3], -1)
+            parts.append(F.scaled_dot_product_attention(queries, k, v, attn_mask=bias))
+        return torch.cat(parts, 2)
 
 
 def relative_positions(

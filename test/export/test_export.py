@@ -14,7 +14,9 @@ from repsam_ros.backends._check import check_backend
 from repsam_ros.backends._graph_folder import GraphFolder
 from repsam_ros.cli.main import main
 from repsam_ros.errors import BackendError, CheckpointError
+from repsam_ros.export import graphs as graphs_module
 from repsam_ros.export import parity as parity_module
+from repsam_ros.export.onnx_files import write_graphs
 from repsam_ros.methods import Training, open_method, resolved_config
 from repsam_ros.network import sam
 from repsam_ros.network.adapter_files import AdapterRecord, save_adapter
@@ -92,13 +94,16 @@ def test_attention_has_no_bias_of_all_tokens(
     """Random weights on a backbone with windows and relative positions, through the command."""
     spec = BackboneSpec((64, 96), 32, 2, 2, (1,), 3, True, 32, 32, 3, 8)
     monkeypatch.setitem(sam.BACKBONES, "small", spec)
+    monkeypatch.setattr(graphs_module, "_BIAS_SIZE", 2 * 4 * 6 * 6)  # two of four rows of tokens
     arguments = ["--backbone", "small", "--seed", "3", "--set", "precisions=[fp32]"]
     assert main(["export", *arguments, "--out", str(tmp_path)]) == 0
     graph = onnx.load(str(tmp_path / "encoder.fp32.onnx")).graph
-    by_output = {name: node for node in graph.node for name in node.output}
-    softmaxes = [node for node in graph.node if node.op_type == "Softmax"]
-    assert len(softmaxes) == 2
-    assert {by_output[node.input[0]].op_type for node in softmaxes} == {"MatMul"}
+    # Once in a window of 3 x 3 tokens, twice where all of them are seen.
+    assert [node.op_type for node in graph.node].count("Softmax") == 3
+    write_graphs(build_network(NetworkConfig("small")), "fp16", tmp_path)
+    graph = onnx.load(str(tmp_path / "encoder.fp16.onnx")).graph
+    attentions = [node for node in graph.node if node.op_type == "Attention"]
+    assert len(attentions) == 2 and not any(any(node.input[3:]) for node in attentions)
 
 
 def test_weights_too_large_for_one_file_lie_beside_the_graph(

@@ -7,11 +7,13 @@ import torch
 from segment_anything.modeling.common import LayerNorm2d
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.export import graphs
 from repsam_ros.export.graphs import (
     AugmentedAttention,
     ChannelNorm,
     DecoderGraph,
     EncoderGraph,
+    RowwiseAttention,
     prepared,
 )
 from repsam_ros.methods import Training, open_method
@@ -50,16 +52,27 @@ def relative_error(got: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((got.float() - wanted).norm() / wanted.norm())
 
 
-@pytest.mark.parametrize("even_heads", [False, True])
-def test_relative_positions_without_a_bias_are_exact(even_heads: bool) -> None:
+@pytest.mark.parametrize(
+    ("rewritten", "bias_size"),
+    [
+        (AugmentedAttention, 1),
+        (RowwiseAttention, 1),
+        (RowwiseAttention, 500),
+        (RowwiseAttention, 1e6),
+    ],
+)
+def test_rewritten_relative_positions_are_exact(
+    monkeypatch: pytest.MonkeyPatch, rewritten: type[FusedAttention], bias_size: int
+) -> None:
+    """Of 5 rows of 7 tokens one, two, or all at a time."""
+    monkeypatch.setattr(graphs, "_BIAS_SIZE", int(bias_size))
     torch.manual_seed(1)
     attention = FusedAttention(36, num_heads=4, use_rel_pos=True, input_size=(5, 7))
     for table in (attention.rel_pos_h, attention.rel_pos_w):
         torch.nn.init.normal_(table)
     tokens = torch.randn(2, 5, 7, 36)
     expected = attention(tokens)
-    attention.__class__ = AugmentedAttention
-    attention.even_heads = even_heads
+    attention.__class__ = rewritten
     assert torch.allclose(attention(tokens), expected, atol=1e-5)
 
 

@@ -30,7 +30,10 @@ def picture(seed: int) -> tuple[torch.Tensor, torch.Tensor]:
     return color, depth
 
 
-def test_fused_attention_equals_sams_own() -> None:
+@pytest.mark.parametrize("cached", [1, 500, 2**18])
+def test_fused_attention_equals_sams_own(monkeypatch: pytest.MonkeyPatch, cached: int) -> None:
+    """With the bias of 1, of 2, and of all 5 rows at a time."""
+    monkeypatch.setattr("repsam_ros.network.sam._CACHED_BIAS", cached)
     torch.manual_seed(1)
     stock = Attention(32, num_heads=4, use_rel_pos=True, input_size=(5, 7))
     for table in (stock.rel_pos_h, stock.rel_pos_w):
