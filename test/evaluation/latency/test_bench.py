@@ -79,7 +79,7 @@ def test_stages_add_up_to_the_frame_also_where_nothing_is_found(
     times = TimedPipeline(backend, PipelineSettings()).perceive(frame)
     assert sum(times[stage] for stage in STAGES) == pytest.approx(times[FRAME])
     assert min(times[stage] for stage in STAGES) > 0
-    blind = TimedPipeline(backend, PipelineSettings(min_prompt_score=1.1))
+    blind = TimedPipeline(backend, PipelineSettings(min_prompt_score=1.0))
     monkeypatch.setattr(backend, "decode", lambda *_: pytest.fail("nothing was prompted"))
     times = blind.perceive(frame)
     assert times["decoder"] == times["masks"] == 0
