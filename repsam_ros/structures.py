@@ -70,6 +70,11 @@ class Intrinsics:
         if not all(abs(value) <= _MAX_CENTER * size_px for value in (self.cx, self.cy)):
             raise FrameError("bad_intrinsics", f"principal point ({self.cx}, {self.cy}) px")
 
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """(4,) fx, fy, cx, cy, as networks take them."""
+        return np.array((self.fx, self.fy, self.cx, self.cy), np.float32)
+
     def scaled(self, scale_x: float, scale_y: float, width: int, height: int) -> Intrinsics:
         """Intrinsics of the same view resampled to ``width`` x ``height`` pixels."""
         return Intrinsics(

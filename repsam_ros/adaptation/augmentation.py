@@ -153,9 +153,8 @@ def _on_canvas(sample: Sample, canvas_px: tuple[int, int]) -> tuple[Picture, tup
     inner = cv2.resize(marked, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     truth = np.zeros(canvas_px, np.uint8)
     truth[:height, :width] = renumbered(np.asarray(inner, np.uint16))
-    camera = canvas.intrinsics
-    intrinsics = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
-    return Picture(canvas.color, canvas.depth_m, truth, intrinsics), canvas.inner_px
+    picture = Picture(canvas.color, canvas.depth_m, truth, canvas.intrinsics.values)
+    return picture, canvas.inner_px
 
 
 def renumbered(labels: NDArray[np.uint16]) -> NDArray[np.uint8]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.backends import BackendConfig
-from repsam_ros.config import read_yaml
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
-from repsam_ros.paths import cache_dir, file_sha256, share_dir
+from repsam_ros.model_files import listed_files
+from repsam_ros.paths import cache_dir, file_sha256
 
 _log = logging.getLogger(__name__)
 
@@ -170,7 +170,7 @@ def model_sha256(model: str) -> str:
         CheckpointError: The folder has no manifest.
         ConfigError: No such model.
     """
-    models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    models = listed_files()
     path = Path(model)
     if path.is_dir():
         return GraphFolder(path).model.sha256

@@ -89,8 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         The verb's exit code, 2 for a :class:`RepsamError`, a path that cannot be read or written
-        or wrong usage, 130 after Ctrl-C, 143
-        after SIGTERM.
+        or wrong usage, 130 after Ctrl-C, 143 after SIGTERM.
     """
     # Unwinds, so that verbs end the processes they started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))

@@ -8,11 +8,10 @@ from typing import Any
 
 from safetensors import safe_open
 
-from repsam_ros.config import read_yaml
 from repsam_ros.errors import CheckpointError, DatasetError
 from repsam_ros.evaluation.modality import RGBD
+from repsam_ros.model_files import listed_files
 from repsam_ros.network.weights import find_model
-from repsam_ros.paths import share_dir
 
 SCORES = {
     "overlap_f": "overlap F",
@@ -94,7 +93,7 @@ def _described(data: dict[str, Any], pictures: float) -> str:
     if data.get("source"):
         return f"{pictures / 1000:.0f},000 source pictures, each seen once; no other data set"
     if dataset := data.get("dataset"):
-        return f"{pictures / 1000:.0f},000 drawings of the frames of `{dataset['name']}`"
+        return f"{pictures:,.0f} drawings of the frames of `{dataset['name']}`"
     pool = data["pool"]
     return (
         f"{pool['pictures']} pictures of {pool['scene_count']} settled scenes, rendered by the run"
@@ -114,7 +113,7 @@ def write_model_card(name: str, results: Path) -> str:
         CheckpointError: There is no such model, or a result was measured with other weights.
         DatasetError: A result file is missing or broken.
     """
-    models = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    models = listed_files()
     if name not in models:
         known = ", ".join(models)
         raise CheckpointError(f"{name} is not in models/manifest.yaml; there are: {known}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from repsam_ros.evaluation.markdown import table
+
 
 def markdown(summary: Mapping[str, Any]) -> str:
     """The page of what ``repsam soak`` found."""
@@ -37,9 +39,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
         "",
         *problems,
         "",
-        "| | |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in rows),
+        table(["", ""], [(name, str(value)) for name, value in rows]),
     ]
     return "\n".join(lines) + "\n"
 

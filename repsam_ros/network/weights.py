@@ -15,10 +15,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from repsam_ros import __version__
-from repsam_ros.config import build_config, read_yaml, to_plain
+from repsam_ros.config import build_config, to_plain
 from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.model_files import listed_files, verified_file
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
-from repsam_ros.paths import atomic_path, file_sha256, share_dir
+from repsam_ros.paths import atomic_path, file_sha256
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def find_model(name_or_path: str) -> ModelFile:
             not the manifest's.
         ConfigError: No such name and no such file.
     """
-    models: dict[str, Any] = read_yaml(share_dir() / "models" / "manifest.yaml")["models"]
+    models = listed_files()
     if name_or_path not in models:
         path = Path(name_or_path)
         if path.is_dir():
@@ -58,15 +59,7 @@ def find_model(name_or_path: str) -> ModelFile:
             known = ", ".join(models)
             raise ConfigError(f"{name_or_path}: no such file, and no model of that name ({known})")
         return ModelFile(path.name, path, file_sha256(path))
-    entry = models[name_or_path]
-    path = share_dir() / "models" / entry["file"]
-    if not path.is_file():
-        source = f"; fetch it from {entry['url']}" if "url" in entry else ""
-        raise CheckpointError(f"{path} is missing{source}")
-    digest = file_sha256(path)
-    if digest != entry["sha256"]:
-        raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {entry['sha256']}")
-    return ModelFile(name_or_path, path, digest)
+    return ModelFile(name_or_path, *verified_file(models[name_or_path]))
 
 
 def save_weights(

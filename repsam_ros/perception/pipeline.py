@@ -110,8 +110,7 @@ class Pipeline:
     def encode(self, frame: RgbdFrame) -> tuple[Canvas, Encoded]:
         """The frame on the network's canvas, and what the encoder makes of it."""
         canvas = fit(frame, self.backend.canvas_px)
-        camera = canvas.intrinsics
-        values = np.array([camera.fx, camera.fy, camera.cx, camera.cy], np.float32)
+        values = canvas.intrinsics.values
         return canvas, self.backend.encode(canvas.color, canvas.depth_m, values)
 
     def _segment(

@@ -6,6 +6,7 @@ import hashlib
 
 import numpy as np
 
+from repsam_ros.errors import ConfigError
 from repsam_ros.simulation.objects import FAMILIES, SimObject, sample_object
 from repsam_ros.simulation.settling import DRAG, FRICTION
 from repsam_ros.trials import scene
@@ -16,6 +17,16 @@ _CHOICE = ("MATERIALS", "GRASPABLE_M", "LONGEST_M", "RIMMED", "RIM_HEIGHT_M", "R
 # Shapes are compared to the micrometre and masses to the milligram: the last bits of a float
 # may differ from machine to machine.
 _DIGITS = 6
+
+
+def check_objects(expected_sha256: str) -> None:
+    """Raises a ConfigError unless the objects are those that a configuration was made for."""
+    digest = objects_sha256()
+    if digest != expected_sha256:
+        raise ConfigError(
+            f"objects_sha256: the set of objects has {digest}, the configuration is for "
+            f"{expected_sha256}; results with other objects cannot be compared"
+        )
 
 
 def objects_sha256() -> str:

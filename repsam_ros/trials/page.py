@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from repsam_ros.adaptation.ablation.markdown import table as markdown_table
+from repsam_ros.evaluation.markdown import table as markdown_table
 from repsam_ros.evaluation.page import make_page, text
 from repsam_ros.evaluation.page import table as html_table
 

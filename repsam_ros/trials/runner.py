@@ -27,7 +27,7 @@ from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.workers import map_here, one_thread
 from repsam_ros.trials.chains import Chain, OfflineChain
 from repsam_ros.trials.configuration import CLUTTER, SINGLE_SHOT, TrialsConfig
-from repsam_ros.trials.object_set import objects_sha256
+from repsam_ros.trials.object_set import check_objects
 from repsam_ros.trials.protocol import Trials, clear_table, single_shot
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes, write_rows
 
@@ -81,7 +81,7 @@ def run_trials(
             holds results of another configuration.
         BackendError, CheckpointError, DatasetError: As models, planners and scenes.
     """
-    check_objects(config)
+    check_objects(config.objects_sha256)
     jobs = _jobs(config, out, device)
     start_s = time.monotonic()
     done = finish_runs(
@@ -135,16 +135,6 @@ def _write_tables(
     write_rows(out / "times.csv", [row for each in trials for row in each.times], AttemptTimes)
     write_rows(out / "attempts.csv", rows, AttemptRow)
     return rows
-
-
-def check_objects(config: TrialsConfig) -> None:
-    """Raises a ConfigError unless the objects are those that the configuration was made for."""
-    digest = objects_sha256()
-    if digest != config.objects_sha256:
-        raise ConfigError(
-            f"objects_sha256: the set of objects has {digest}, the configuration is for "
-            f"{config.objects_sha256}; results with other objects cannot be compared"
-        )
 
 
 def run_job(job: Job) -> SceneResult:

@@ -10,11 +10,11 @@ import pytest
 import yaml
 from scipy.spatial.transform import Rotation
 
+from repsam_ros import model_files
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.grasping.collisions import find_obstacles
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.planners import open_planner
-from repsam_ros.grasping.scorer import network
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Cropper, Crops
 from repsam_ros.grasping.scorer.network import FORMAT, GraspScorer, open_scorer, read_safetensors
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
@@ -196,13 +196,13 @@ def test_broken_and_foreign_weights_are_refused(tmp_path: Path) -> None:
 def test_weights_that_are_not_the_manifests_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = network.share_dir() / "models"
+    folder = model_files.share_dir() / "models"
     manifest = yaml.safe_load((folder / "manifest.yaml").read_text())
     entry = manifest["grasp_scorers"]["grasp_scorer"]
     (tmp_path / "models").mkdir()
     shutil.copy(folder / "manifest.yaml", tmp_path / "models")
     copy = Path(shutil.copy(folder / entry["file"], tmp_path / "models"))
-    monkeypatch.setattr(network, "share_dir", lambda: tmp_path)
+    monkeypatch.setattr(model_files, "share_dir", lambda: tmp_path)
     open_scorer("grasp_scorer")
     data = bytearray(copy.read_bytes())
     data[-1] ^= 1
@@ -215,7 +215,7 @@ def test_weights_that_are_not_the_manifests_are_refused(
 
 
 def test_the_card_is_of_the_weights_that_are_shipped() -> None:
-    folder = network.share_dir() / "models"
+    folder = model_files.share_dir() / "models"
     entry = yaml.safe_load((folder / "manifest.yaml").read_text())["grasp_scorers"]["grasp_scorer"]
     assert entry["sha256"] in (folder / "grasp_scorer.md").read_text()
     assert (folder / entry["file"]).stat().st_size == entry["size_bytes"] < 1_000_000

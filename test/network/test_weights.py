@@ -80,7 +80,7 @@ def test_a_changed_file_fails_its_hash(
     manifest.write_text(
         f"default: some\nmodels: {{some: {{file: {copy.name}, sha256: {file_sha256(weights)}}}}}\n"
     )
-    monkeypatch.setattr("repsam_ros.network.weights.share_dir", lambda: tmp_path)
+    monkeypatch.setattr("repsam_ros.model_files.share_dir", lambda: tmp_path)
     with pytest.raises(CheckpointError, match="the manifest says"):
         find_model("some")
 

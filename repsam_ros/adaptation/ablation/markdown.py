@@ -10,6 +10,7 @@ import yaml
 from repsam_ros.adaptation.ablation.results import INPUTS
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
 from repsam_ros.errors import shortened
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
 from repsam_ros.evaluation.statistics import p_clause, p_text
 
@@ -240,9 +241,3 @@ def _effect_cells(effect: dict[str, Any]) -> list[str]:
 def interval_text(ci95: list[float] | None) -> str:
     """Bounds of a difference."""
     return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"
-
-
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

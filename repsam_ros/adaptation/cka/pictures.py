@@ -53,11 +53,10 @@ class ScenePictures(ABC):
         """``color`` (V, H, W, 3) uint8, ``depth_m`` (V, H, W), ``intrinsics`` (V, 4) and
         ``inner_px`` (V, 2), the height and width that no padding covers."""
         canvases = [fit(frame, self.canvas_px) for frame in self.frames(number % self.scenes)]
-        cameras = [canvas.intrinsics for canvas in canvases]
         columns: dict[str, list[Any]] = {
             "color": [canvas.color for canvas in canvases],
             "depth_m": [canvas.depth_m for canvas in canvases],
-            "intrinsics": [np.array((k.fx, k.fy, k.cx, k.cy), np.float32) for k in cameras],
+            "intrinsics": [canvas.intrinsics.values for canvas in canvases],
             "inner_px": [np.array(canvas.inner_px) for canvas in canvases],
         }
         return {name: torch.from_numpy(np.stack(column)) for name, column in columns.items()}

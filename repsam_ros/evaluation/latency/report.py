@@ -8,6 +8,7 @@ from typing import Any
 
 from repsam_ros.evaluation.latency.quality import SCORES
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.paths import atomic_path
 
@@ -82,7 +83,7 @@ def _stages(result: Mapping[str, Any]) -> str:
                 f"{memory['loaded']:.0f}, {memory['peak']:.0f}" if memory else "-",
             ]
         )
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _speed_ups(backends: Mapping[str, Any]) -> str:
@@ -94,7 +95,7 @@ def _speed_ups(backends: Mapping[str, Any]) -> str:
             [name]
             + [f"{c['median']:.2f} ({c['p25']:.2f}-{c['p75']:.2f})" if c else "-" for c in cells]
         )
-    return _table(["backend", *(_SPEED_UPS[what] for what in there)], rows)
+    return table(["backend", *(_SPEED_UPS[what] for what in there)], rows)
 
 
 def _others(result: Mapping[str, Any]) -> list[str]:
@@ -103,7 +104,7 @@ def _others(result: Mapping[str, Any]) -> list[str]:
         for name, times in result["others_ms"].items()
         for part, t in times.items()
     ]
-    return [_table(["with the same weights [ms]", "of", "median", "p95", "IQR"], rows)] * bool(rows)
+    return [table(["with the same weights [ms]", "of", "median", "p95", "IQR"], rows)] * bool(rows)
 
 
 def _masks(masks: Mapping[str, Any]) -> str:
@@ -112,7 +113,7 @@ def _masks(masks: Mapping[str, Any]) -> str:
         for name, scores in masks["scores"].items()
     ]
     heads = ["way", "overlap F", "boundary F", "%75", "strict mIoU"]
-    return f"Means over {masks['frames']} of the frames [%].\n\n" + _table(heads, rows)
+    return f"Means over {masks['frames']} of the frames [%].\n\n" + table(heads, rows)
 
 
 def _fixed_rates(backends: Mapping[str, Any]) -> str:
@@ -137,7 +138,7 @@ def _fixed_rates(backends: Mapping[str, Any]) -> str:
                     f"{run['cpu_percent']:.0f} %",
                 ]
             )
-    return _table(heads, rows)
+    return table(heads, rows)
 
 
 def _clouds(clouds: Mapping[str, Any]) -> str:
@@ -146,7 +147,7 @@ def _clouds(clouds: Mapping[str, Any]) -> str:
         for name, times in clouds["times_ms"].items()
     ]
     text = f"{clouds['objects']} objects on {clouds['object_px']} pixels of 640x480 [ms].\n\n"
-    text += _table(["way", "median", "p95", "IQR"], rows)
+    text += table(["way", "median", "p95", "IQR"], rows)
     if ratio := clouds.get("speed_up_to_open3d"):
         text += (
             f"\n\nThe complete cloud with normals is {ratio['median']:.2f} "
@@ -156,8 +157,3 @@ def _clouds(clouds: Mapping[str, Any]) -> str:
     for reason in clouds.get("skipped", {}).values():
         text += f"\n\nNot compared: {reason}."
     return text
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

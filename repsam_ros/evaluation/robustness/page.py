@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.charts import draw_chart
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
 from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES
 
@@ -32,10 +33,10 @@ def page(content: dict[str, Any]) -> str:
             [f"{point['level']:g}{_mark(point['level'], kind.neutral)}", *_cells(point)]
             for point in points
         ]
-        parts += [f"## {_capital(kind.title)}", _table([name, *_heads()], rows)]
+        parts += [f"## {_capital(kind.title)}", table([name, *_heads()], rows)]
     if content["objects"]:
         rows = [[_class(row), str(row["images"]), *_cells(row)] for row in content["objects"]]
-        parts += [f"## {_capital(_OBJECTS)}", _table(["objects", "images", *_heads()], rows)]
+        parts += [f"## {_capital(_OBJECTS)}", table(["objects", "images", *_heads()], rows)]
     parts.append(
         f"sha256 of the weights `{subject['model_sha256']}`, {subject['name']} "
         f"{subject['version']}, {subject['precision']}; repsam_ros {content['version']}, "
@@ -91,8 +92,3 @@ def _mark(level: float, neutral: float) -> str:
 
 def _capital(words: str) -> str:
     return words[0].upper() + words[1:]
-
-
-def _table(heads: list[str], rows: list[list[str]]) -> str:
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -21,7 +21,6 @@ from repsam_ros.grasping.planners import Planner, PlanResult, antipodal
 from repsam_ros.grasping.scorer.crops import Cropper
 from repsam_ros.grasping.scorer.network import GraspScorer, find_scorer, open_scorer
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
-from repsam_ros.paths import file_sha256
 from repsam_ros.structures import Grasp, SceneCloud
 
 # Moves along the closing axis and the approach that are tried, and shares of the opening.
@@ -61,7 +60,7 @@ class Config(antipodal.Config):
 
 
 def weights_sha256(config: Config) -> str:
-    return file_sha256(find_scorer(config.scorer))
+    return find_scorer(config.scorer)[1]
 
 
 def build(config: Config) -> Planner:

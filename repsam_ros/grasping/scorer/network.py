@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.config import read_yaml
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Crops
-from repsam_ros.paths import file_sha256, share_dir
+from repsam_ros.model_files import listed_files, verified_file
+from repsam_ros.paths import file_sha256
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3")
 # Of what crops hold; weights for others are refused.
@@ -107,7 +107,7 @@ def open_scorer(name_or_path: str) -> GraspScorer:
             crops.
         ConfigError: No such name and no such file.
     """
-    path = find_scorer(name_or_path)
+    path, _ = find_scorer(name_or_path)
     weights, metadata = read_safetensors(path)
     if metadata.get("format") != FORMAT:
         raise CheckpointError(
@@ -116,29 +116,21 @@ def open_scorer(name_or_path: str) -> GraspScorer:
     return GraspScorer(weights)
 
 
-def find_scorer(name_or_path: str) -> Path:
-    """File of a scorer, by its name in models/manifest.yaml or by path, checked by its hash.
+def find_scorer(name_or_path: str) -> tuple[Path, str]:
+    """File of a scorer and its SHA-256, by its name in models/manifest.yaml or by path.
 
     Raises:
         CheckpointError: The file is missing or not what the manifest says.
         ConfigError: No such name and no such file.
     """
-    folder = share_dir() / "models"
-    known: dict[str, Any] = read_yaml(folder / "manifest.yaml").get("grasp_scorers", {})
+    known = listed_files("grasp_scorers")
     if name_or_path not in known:
         path = Path(name_or_path)
         if not path.is_file():
             names = ", ".join(known)
             raise ConfigError(f"{name_or_path}: no such file, and no grasp scorer ({names})")
-        return path
-    entry = known[name_or_path]
-    path = folder / str(entry["file"])
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing")
-    digest = file_sha256(path)
-    if digest != entry["sha256"]:
-        raise CheckpointError(f"{path}: sha256 is {digest}, the manifest says {entry['sha256']}")
-    return path
+        return path, file_sha256(path)
+    return verified_file(known[name_or_path])
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:

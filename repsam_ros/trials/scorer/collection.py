@@ -31,7 +31,7 @@ from repsam_ros.simulation.workers import map_here, one_thread
 from repsam_ros.structures import Grasp, SceneCloud
 from repsam_ros.trials.configuration import EXACT, ORACLE, VariantSettings
 from repsam_ros.trials.execution import Outcome, execute
-from repsam_ros.trials.object_set import objects_sha256
+from repsam_ros.trials.object_set import check_objects
 from repsam_ros.trials.protocol import best_match
 from repsam_ros.trials.scene import TrialScene, make_scene
 from repsam_ros.trials.scorer.examples import ExampleScene, save_examples
@@ -90,9 +90,7 @@ def collect(config: ScorerConfig, out: Path, *, processes: int = 1) -> list[Path
         ConfigError: The set of objects is not the configuration's, or ``out`` holds examples of
             another configuration.
     """
-    digest = objects_sha256()
-    if digest != config.objects_sha256:
-        raise ConfigError(f"objects_sha256: the set of objects has {digest}")
+    check_objects(config.objects_sha256)
     _keep_plan(config, out / "collection.yaml")
     files = example_files(config, out)
     left = [(path, *where) for path, where in files.items() if not path.is_file()]
