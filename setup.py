@@ -9,7 +9,7 @@ NAME = "repsam_ros"
 SHARE = f"share/{NAME}"
 SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".service", ".xml", ".yaml"}
 
-TORCH = ["torch>=2.5", "torchvision>=0.20", "segment-anything>=1.0", "safetensors>=0.4"]
+TORCH = ["torch>=2.5", "torchvision>=0.20", "segment-anything>=1.0"]
 # MuJoCo settles scenes, trimesh reads users' meshes; embreex is Embree, the ray caster behind
 # Open3D too, in 15 MB.
 SIMULATION = ["mujoco>=3.17", "embreex>=4.4", "trimesh>=4.0"]
@@ -102,6 +102,7 @@ setup(
         "opencv-python-headless>=4.5.4",
         "PyYAML>=5.4",
         "rosbags>=0.10",
+        "safetensors>=0.4",
         "scipy>=1.8",
     ],
     extras_require={

@@ -6,12 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from safetensors import safe_open
-
 from repsam_ros.errors import CheckpointError, DatasetError
 from repsam_ros.evaluation.modality import RGBD
 from repsam_ros.model_files import listed_files
 from repsam_ros.network.weights import find_model
+from repsam_ros.tensor_files import opened_tensors
 
 SCORES = {
     "overlap_f": "overlap F",
@@ -118,7 +117,7 @@ def write_model_card(name: str, results: Path) -> str:
         known = ", ".join(models)
         raise CheckpointError(f"{name} is not in models/manifest.yaml; there are: {known}")
     model, entry = find_model(name), models[name]
-    with safe_open(model.path, framework="pt") as stream:
+    with opened_tensors(model.path) as stream:
         metadata = stream.metadata()
         parameters = sum(
             stream.get_tensor(key).numel()

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -20,6 +19,7 @@ from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.model_files import listed_files, verified_file
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import atomic_path, file_sha256
+from repsam_ros.tensor_files import opened_tensors
 
 
 @dataclass(frozen=True)
@@ -88,11 +88,8 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         CheckpointError: The file is missing or broken.
     """
-    try:
-        with safe_open(path, framework="pt") as stream:
-            return stream.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    with opened_tensors(path) as stream:
+        return stream.metadata() or {}
 
 
 def stored_values(path: Path) -> int | None:
@@ -103,11 +100,8 @@ def stored_values(path: Path) -> int | None:
     """
     if path.suffix != ".safetensors":
         return None
-    try:
-        with safe_open(path, framework="pt") as stream:
-            shapes = [stream.get_slice(name).get_shape() for name in stream.keys()]  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    with opened_tensors(path) as stream:
+        shapes = [stream.get_slice(name).get_shape() for name in stream.keys()]  # noqa: SIM118
     return sum(map(math.prod, shapes))
 
 
@@ -117,12 +111,9 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     Raises:
         CheckpointError: The file is missing or broken.
     """
-    try:
-        with safe_open(path, framework="pt") as stream:
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
-            return tensors, stream.metadata() or {}
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+    with opened_tensors(path) as stream:
+        tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
+        return tensors, stream.metadata() or {}
 
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

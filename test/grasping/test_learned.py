@@ -52,7 +52,7 @@ WITHOUT_PYTORCH = """
 import sys
 class Missing:
     def find_spec(self, name, path=None, target=None):
-        if name in ("torch", "safetensors"):
+        if name == "torch":
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Missing())
 """

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from safetensors.numpy import save_file
 from scipy.spatial.transform import Rotation
 
 from repsam_ros import model_files
@@ -16,7 +17,7 @@ from repsam_ros.grasping.collisions import find_obstacles
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.planners import open_planner
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Cropper, Crops
-from repsam_ros.grasping.scorer.network import FORMAT, GraspScorer, open_scorer, read_safetensors
+from repsam_ros.grasping.scorer.network import FORMAT, GraspScorer, open_scorer
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
 from repsam_ros.grasping.settings import HandSettings
 from repsam_ros.structures import Grasp, SceneCloud
@@ -151,16 +152,8 @@ def random_weights() -> dict[str, np.ndarray]:
 
 
 def write(path: Path, weights: dict[str, np.ndarray], kind: str = FORMAT) -> Path:
-    save_file = pytest.importorskip("safetensors.numpy").save_file
     save_file(weights, path, {"format": kind})
     return path
-
-
-def test_what_safetensors_writes_is_read(tmp_path: Path) -> None:
-    weights = random_weights()
-    stored, metadata = read_safetensors(write(tmp_path / "a.safetensors", weights))
-    assert metadata == {"format": FORMAT} and stored.keys() == weights.keys()
-    assert all(np.array_equal(stored[name], weights[name]) for name in weights)
 
 
 def test_each_grasp_is_rated_by_itself(cloud: SceneCloud, grasps: list[Grasp]) -> None:
@@ -188,9 +181,6 @@ def test_broken_and_foreign_weights_are_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(CheckpointError, match="not a readable safetensors file"):
             open_scorer(str(tmp_path / name))
-    double = {name: value.astype(np.float64) for name, value in weights.items()}
-    with pytest.raises(CheckpointError, match="is F64, not F32"):
-        open_scorer(str(write(tmp_path / "double.safetensors", double)))
 
 
 def test_weights_that_are_not_the_manifests_are_refused(
@@ -219,5 +209,3 @@ def test_the_card_is_of_the_weights_that_are_shipped() -> None:
     entry = yaml.safe_load((folder / "manifest.yaml").read_text())["grasp_scorers"]["grasp_scorer"]
     assert entry["sha256"] in (folder / "grasp_scorer.md").read_text()
     assert (folder / entry["file"]).stat().st_size == entry["size_bytes"] < 1_000_000
-    _, metadata = read_safetensors(folder / entry["file"])
-    assert metadata["format"] == FORMAT

@@ -7,11 +7,9 @@ the same network for training.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Crops
 from repsam_ros.model_files import listed_files, verified_file
 from repsam_ros.paths import file_sha256
+from repsam_ros.tensor_files import opened_tensors
 
 CONVOLUTIONS = ("conv1", "conv2", "conv3")
 # Of what crops hold; weights for others are refused.
@@ -108,12 +107,11 @@ def open_scorer(name_or_path: str) -> GraspScorer:
         ConfigError: No such name and no such file.
     """
     path, _ = find_scorer(name_or_path)
-    weights, metadata = read_safetensors(path)
-    if metadata.get("format") != FORMAT:
-        raise CheckpointError(
-            f"{path} is for {metadata.get('format')}, this version makes {FORMAT}"
-        )
-    return GraspScorer(weights)
+    with opened_tensors(path, "np") as stream:
+        crops = (stream.metadata() or {}).get("format")
+        if crops != FORMAT:
+            raise CheckpointError(f"{path} is for {crops}, this version makes {FORMAT}")
+        return GraspScorer({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
 
 
 def find_scorer(name_or_path: str) -> tuple[Path, str]:
@@ -131,29 +129,3 @@ def find_scorer(name_or_path: str) -> tuple[Path, str]:
             raise ConfigError(f"{name_or_path}: no such file, and no grasp scorer ({names})")
         return path, file_sha256(path)
     return verified_file(known[name_or_path])
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, str]]:
-    """Single-precision tensors and metadata of a safetensors file.
-
-    The package safetensors comes with PyTorch's extra; the format is eight bytes of length, a
-    header in JSON and the numbers.
-
-    Raises:
-        CheckpointError: The file is broken or holds another kind of numbers.
-    """
-    data = path.read_bytes()
-    try:
-        end = 8 + int.from_bytes(data[:8], "little")
-        header: dict[str, Any] = json.loads(data[8:end])
-        metadata = header.pop("__metadata__", {})
-        weights = {}
-        for name, entry in header.items():
-            if entry["dtype"] != "F32":
-                raise CheckpointError(f"{path}: {name} is {entry['dtype']}, not F32")
-            first, last = entry["data_offsets"]
-            values = np.frombuffer(data[end + first : end + last], "<f4")
-            weights[name] = values.reshape(entry["shape"])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
-    return weights, metadata

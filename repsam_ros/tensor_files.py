@@ -1,0 +1,29 @@
+"""Files of tensors in the format safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from repsam_ros.errors import CheckpointError
+
+
+@contextmanager
+def opened_tensors(path: Path, framework: str = "pt") -> Iterator[Any]:
+    """What ``safe_open`` gives, whose methods have no types; only what is asked for is read.
+
+    Args:
+        framework: Of the tensors that are asked for: ``pt`` or ``np``.
+
+    Raises:
+        CheckpointError: The file is missing or broken.
+    """
+    try:
+        with safe_open(path, framework=framework) as stream:
+            yield stream
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
