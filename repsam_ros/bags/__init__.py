@@ -4,13 +4,11 @@ from repsam_ros.bags.checking import BagReport, check_bag
 from repsam_ros.bags.reading import (
     BagFrame,
     BagFrames,
-    BagInfo,
     BagMessage,
-    TopicInfo,
-    bag_info,
     read_bag,
     read_label_maps,
 )
+from repsam_ros.bags.storage import BagInfo, TopicInfo, bag_info
 from repsam_ros.bags.topics import BagTopics
 from repsam_ros.bags.writing import STORAGES, write_bag
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from repsam_ros.bags.reading import BagInfo, BagMessage, bag_info, read_bag
+from repsam_ros.bags.reading import BagMessage, read_bag
+from repsam_ros.bags.storage import BagInfo, bag_info
 from repsam_ros.bags.topics import STREAM_TYPES, BagTopics
 from repsam_ros.errors import FrameError
 from repsam_ros.messages import stamp_to_ns
