@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 from repsam_ros.errors import ConfigError
@@ -174,19 +176,18 @@ class TrialsConfig:
         return SIGN_FLIPS if self.protocol == CLUTTER else MCNEMAR
 
     def _check_seeds(self) -> None:
-        taken: dict[int, str] = {}
-        for name in self.strata:
-            _check_name("stratum", name)
-            for seed in self.seeds(name):
-                if seed in taken:
-                    raise ConfigError(f"strata {taken[seed]} and {name} share the seed {seed}")
-                taken[seed] = name
-                if seed not in TUNING_SEEDS and seed < FIRST_HELD_OUT_SEED:
-                    raise ConfigError(
-                        f"{name}: seed {seed} is neither for tuning ({TUNING_SEEDS[0]} to "
-                        f"{TUNING_SEEDS[-1]}) nor held out ({FIRST_HELD_OUT_SEED} and above)"
-                    )
-        if len({seed in TUNING_SEEDS for seed in taken}) > 1:
+        seeds = {name: self.seeds(name) for name in self.strata}
+        check_strata(seeds)
+        held_out = {name: some[0] >= FIRST_HELD_OUT_SEED for name, some in seeds.items()}
+        for name, some in seeds.items():
+            for_tuning = some[0] in TUNING_SEEDS and some[-1] in TUNING_SEEDS
+            if not for_tuning and not held_out[name]:
+                raise ConfigError(
+                    f"{name}: seeds {some[0]} to {some[-1]} are neither for tuning "
+                    f"({TUNING_SEEDS[0]} to {TUNING_SEEDS[-1]}) nor held out "
+                    f"({FIRST_HELD_OUT_SEED} and above)"
+                )
+        if len(set(held_out.values())) > 1:
             raise ConfigError("seeds for tuning and held-out seeds must not be mixed")
 
     def seeds(self, stratum: str) -> range:
@@ -198,6 +199,22 @@ class TrialsConfig:
     def is_held_out(self) -> bool:
         """Whether the scenes are those that nothing was tuned on."""
         return next(iter(self.strata.values())).first_seed >= FIRST_HELD_OUT_SEED
+
+
+def check_strata(seeds: Mapping[str, range]) -> None:
+    """Refuses names that files cannot have, and strata that share a scene.
+
+    Args:
+        seeds: Scene seeds by the stratum's name.
+
+    Raises:
+        ConfigError: A name or a seed is of no use.
+    """
+    for name in seeds:
+        _check_name("stratum", name)
+    for (one, first), (other, second) in combinations(seeds.items(), 2):
+        if shared := range(max(first.start, second.start), min(first.stop, second.stop)):
+            raise ConfigError(f"strata {one} and {other} share the seed {shared[0]}")
 
 
 def _check_name(what: str, name: str) -> None:

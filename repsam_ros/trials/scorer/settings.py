@@ -7,7 +7,12 @@ from typing import Any
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.perception.pipeline import PipelineSettings
-from repsam_ros.trials.configuration import FIRST_HELD_OUT_SEED, TUNING_SEEDS, Stratum
+from repsam_ros.trials.configuration import (
+    FIRST_HELD_OUT_SEED,
+    TUNING_SEEDS,
+    Stratum,
+    check_strata,
+)
 from repsam_ros.trials.execution import ExecutionSettings
 from repsam_ros.trials.sensing import CameraSettings
 
@@ -104,17 +109,14 @@ class ScorerConfig:
     def __post_init__(self) -> None:
         if self.scenes < 1 or not self.strata or not 0 < self.min_iou <= 1:
             raise ConfigError("scenes and strata must not be empty, min_iou between 0 and 1")
-        taken: set[int] = set()
-        for name in self.strata:
-            seeds = self.seeds(name)
-            if seeds[0] not in LEARNING_SEEDS or seeds[-1] not in LEARNING_SEEDS:
+        seeds = {name: self.seeds(name) for name in self.strata}
+        check_strata(seeds)
+        for name, some in seeds.items():
+            if some[0] not in LEARNING_SEEDS or some[-1] not in LEARNING_SEEDS:
                 raise ConfigError(
-                    f"{name}: seeds {seeds[0]} to {seeds[-1]} are not all for learning "
+                    f"{name}: seeds {some[0]} to {some[-1]} are not all for learning "
                     f"({LEARNING_SEEDS[0]} to {LEARNING_SEEDS[-1]})"
                 )
-            if taken & set(seeds):
-                raise ConfigError(f"{name} shares seeds with another stratum")
-            taken |= set(seeds)
 
     def seeds(self, stratum: str) -> range:
         """Scene seeds of a stratum."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from repsam_ros.grasping.scorer.network import CONVOLUTIONS, FORMAT
 from repsam_ros.paths import atomic_path, file_sha256
 from repsam_ros.progress import track
 from repsam_ros.simulation.workers import one_thread
+from repsam_ros.trials.rows import write_rows
 from repsam_ros.trials.scorer.card import make_card
 from repsam_ros.trials.scorer.collection import CLOUDS, example_files
 from repsam_ros.trials.scorer.examples import load_examples
@@ -38,6 +37,21 @@ WEIGHTS, CARD = "grasp_scorer.safetensors", "grasp_scorer.md"
 _WARM_SHARE = 0.05
 # Share of the filled cells that an example loses while it is learned from.
 _LOST = 0.1
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """Mean losses of an epoch, cross-entropy in nats.
+
+    Attributes:
+        epoch: From 1.
+        loss: While it was learned from.
+        validation_loss: After the epoch.
+    """
+
+    epoch: int
+    loss: float
+    validation_loss: float
 
 
 @dataclass(frozen=True)
@@ -157,7 +171,7 @@ def train_scorer(config: ScorerConfig, out: Path) -> str:
         "examples": {"learned": len(learned), "validation": len(validation)},
         "measured": measured,
     }
-    _write_log(out / "training.csv", log)
+    write_rows(out / "training.csv", log, EpochRow)
     for name, text in (
         ("validation.json", json.dumps(about, indent=1) + "\n"),
         ("config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False)),
@@ -170,8 +184,8 @@ def train_scorer(config: ScorerConfig, out: Path) -> str:
 
 def fit(
     learned: Examples, validation: Examples, settings: TrainingSettings
-) -> tuple[ScorerNetwork, list[dict[str, float]]]:
-    """The trained network, and losses after each epoch; equal input gives equal output."""
+) -> tuple[ScorerNetwork, list[EpochRow]]:
+    """The trained network, and losses of each epoch; equal input gives equal output."""
     torch.manual_seed(settings.seed)
     rng = torch.Generator().manual_seed(settings.seed)
     network = ScorerNetwork(settings)
@@ -198,9 +212,7 @@ def fit(
             total += loss.item() * len(rows)
         known = torch.from_numpy(predict(network, validation)).float().clamp(1e-6, 1 - 1e-6)
         checked = nn.functional.binary_cross_entropy(known, validation.succeeded)
-        log.append(
-            {"epoch": epoch + 1, "loss": total / len(learned), "validation_loss": float(checked)}
-        )
+        log.append(EpochRow(epoch + 1, total / len(learned), float(checked)))
     return network, log
 
 
@@ -247,12 +259,3 @@ def _validates(config: ScorerConfig, path: Path) -> bool:
     stratum, _, seed = path.stem.rpartition("-")
     place = int(seed) - config.strata[stratum].first_seed
     return place % config.training.validation_every == config.training.validation_every - 1
-
-
-def _write_log(path: Path, log: Sequence[Mapping[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(log[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(log)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue())

@@ -14,10 +14,11 @@ from repsam_ros.cli.main import main
 from repsam_ros.config import to_plain
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.grasping.scorer.network import open_scorer
+from repsam_ros.trials.rows import read_rows
 from repsam_ros.trials.scorer.collection import CLOUDS, collect, example_files
 from repsam_ros.trials.scorer.examples import load_examples
 from repsam_ros.trials.scorer.settings import ScorerConfig
-from repsam_ros.trials.scorer.training import train_scorer
+from repsam_ros.trials.scorer.training import EpochRow, train_scorer
 
 Make = Callable[..., ScorerConfig]
 
@@ -76,7 +77,7 @@ def test_training_writes_weights_that_the_planner_reads_and_their_card(
     about = json.loads((collected / "validation.json").read_text())
     assert about["sha256"] in card and card == (collected / "grasp_scorer.md").read_text()
     assert about["scenes"] == {"learned": 1, "validation": 1}
-    assert len((collected / "training.csv").read_text().splitlines()) == 3
+    assert [row.epoch for row in read_rows(collected / "training.csv", EpochRow)] == [1, 2]
     weights = (collected / "grasp_scorer.safetensors").read_bytes()
     assert main(command) == 0
     assert (collected / "grasp_scorer.safetensors").read_bytes() == weights
@@ -99,7 +100,9 @@ def test_scenes_for_tuning_and_held_out_ones_are_not_learned_from(
         tiny_scorer(strata={"few": {"first_seed": seed, "scene": {}}})
 
 
-def test_strata_do_not_share_scenes(tiny_scorer: Make) -> None:
+def test_strata_share_no_scene_and_can_name_files(tiny_scorer: Make) -> None:
     strata = {name: {"first_seed": seed, "scene": {}} for name, seed in (("a", 5000), ("b", 5001))}
-    with pytest.raises(ConfigError, match="b shares seeds"):
+    with pytest.raises(ConfigError, match="strata a and b share the seed 5001"):
         tiny_scorer(strata=strata)
+    with pytest.raises(ConfigError, match="stratum 'a/b': only letters"):
+        tiny_scorer(strata={"a/b": strata["a"]})

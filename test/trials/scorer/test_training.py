@@ -48,7 +48,7 @@ def learned() -> tuple[ScorerNetwork, list[dict[str, float]]]:
 
 def test_a_rule_is_learned_with_honest_probabilities(learned) -> None:
     network, log = learned
-    assert log[-1]["validation_loss"] < 0.75 * log[0]["validation_loss"]
+    assert log[-1].validation_loss < 0.75 * log[0].validation_loss
     fresh = toy(500, 2)
     measured = measure(predict(network, fresh), fresh.succeeded.numpy() > 0.5)
     assert measured["auc"] > 0.9 and measured["calibration_error"] < 0.1
