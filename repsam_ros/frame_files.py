@@ -15,14 +15,13 @@ from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError, DatasetError, FrameError
 from repsam_ros.images import IMAGE_SUFFIXES, find_files, read_color, read_depth
-from repsam_ros.structures import Intrinsics, RgbdFrame
+from repsam_ros.structures import FARTHEST_MEDIAN_M, Intrinsics, RgbdFrame
 
 DEPTH_SCALE_M = 0.001  # REP-118: 16-bit depth is in millimetres
 _ARRAY_SUFFIXES = (".npy", ".npz")
 _FLAT_KEYS = ("fx", "fy", "cx", "cy", "width", "height")
 _SCALE_KEY = "depth_scale_m"
 _NAMES_IN_ERRORS = 3
-_PLAUSIBLE_MEDIAN_M = 50.0
 
 
 @dataclass(frozen=True)
@@ -194,7 +193,7 @@ def _read_any_depth(path: Path, depth_scale_m: float) -> NDArray[np.float32]:
         depth_m *= depth_scale_m
     depth_m[~(np.isfinite(depth_m) & (depth_m > 0))] = 0
     median_m = float(np.median(depth_m[depth_m > 0])) if depth_m.any() else 0.0
-    if median_m > _PLAUSIBLE_MEDIAN_M:
+    if median_m > FARTHEST_MEDIAN_M:
         raise DatasetError(f"{path}: a median depth of {median_m:.0f} m; expected metres")
     return depth_m.astype(np.float32)
 

@@ -17,6 +17,10 @@ from repsam_ros.errors import FrameError
 # In true label maps that are kept without a mask of their own of what nobody labelled.
 UNKNOWN_LABEL = 65535
 
+# Depth with a greater median is taken to be in millimetres: no depth camera of a robot arm sees
+# this far, and nearly every one reports more than 50 mm.
+FARTHEST_MEDIAN_M = 50.0
+
 FLAG_DEPTH_COMPLETED = 1
 FLAG_TRANSPARENT = 2
 FLAG_MASK_EDGE = 4

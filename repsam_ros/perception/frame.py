@@ -18,12 +18,10 @@ from repsam_ros.messages.image import (
     stamp_to_ns,
 )
 from repsam_ros.messages.types import CameraInfo, CompressedImage, Image
-from repsam_ros.structures import Intrinsics, RgbdFrame
+from repsam_ros.structures import FARTHEST_MEDIAN_M, Intrinsics, RgbdFrame
 
 _logger = logging.getLogger(__name__)
 
-# No depth camera of a robot arm sees this far; nearly every one reports more than 50 mm.
-_PLAUSIBLE_MEDIAN_M = 50.0
 _MEDIAN_STRIDE_PX = 8
 # Seconds of a stamp are 32 bit; nanoseconds of 4 s, which the message allows, can end beyond.
 _STAMP_END_NS = 2**31 * 1_000_000_000
@@ -169,7 +167,7 @@ def _check_size(what: str, size_px: tuple[int, ...] | None, camera: Intrinsics) 
 def _looks_like_millimetres(depth_m: NDArray[np.float32]) -> bool:
     sample = depth_m[::_MEDIAN_STRIDE_PX, ::_MEDIAN_STRIDE_PX]
     valid = sample[sample > 0]
-    return bool(valid.size) and float(np.median(valid)) > _PLAUSIBLE_MEDIAN_M
+    return bool(valid.size) and float(np.median(valid)) > FARTHEST_MEDIAN_M
 
 
 @functools.cache
@@ -187,5 +185,5 @@ def _warn_millimetres(frame_id: str) -> None:
         "32FC1 depth in frame %s has a median over %g m: is it in millimetres?"
         " If so set the depth scale to 0.001",
         frame_id,
-        _PLAUSIBLE_MEDIAN_M,
+        FARTHEST_MEDIAN_M,
     )
