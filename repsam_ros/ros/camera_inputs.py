@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from repsam_ros.perception.sync import Stream
     from repsam_ros.ros.managed_node import ManagedNode
 
-TRANSPORTS = ("raw", "compressed")
 _IMAGES: tuple[tuple[Stream, str, str], ...] = (
     ("depth", "aligned_depth_to_color/image_raw", "compressedDepth"),
     ("color", "color/image_raw", "compressed"),

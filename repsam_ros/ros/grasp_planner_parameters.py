@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repsam_ros.grasping.planners import Planner, open_planner, planner_config, planner_names
-from repsam_ros.ros.parameters import Parameter, nested, settings_parameters
-from repsam_ros.ros.qos import RELIABILITIES
+from repsam_ros.node_parameters import RELIABILITIES, Parameter, nested, settings_parameters
 
 _BOUNDS = {
     "width_reserve_m": (0.001, 0.5),

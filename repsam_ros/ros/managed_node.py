@@ -13,36 +13,15 @@ from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 
 from repsam_ros.errors import FrameError, RepsamError
 from repsam_ros.messages.wire import decode
+from repsam_ros.node_parameters import COMMON_PARAMETERS, Parameter
 from repsam_ros.ros.diagnostics import ERROR, OK, WARN, DiagnosticsPublisher, Report
 from repsam_ros.ros.frame_statistics import FrameStatistics
 from repsam_ros.ros.lifecycle import SafeLifecycleNode
 from repsam_ros.ros.newest_worker import NewestWorker
-from repsam_ros.ros.parameters import Parameter, declare
+from repsam_ros.ros.parameters import declare
 from repsam_ros.ros.qos import QosMonitor
 
 _WARNING_GAP_S = 5.0
-
-COMMON_PARAMETERS = (
-    Parameter(
-        "autostart",
-        False,
-        "Configure and activate without a launch file or a lifecycle manager.",
-        "never",
-    ),
-    Parameter(
-        "max_waiting",
-        1,
-        "Frames that may wait, older ones are dropped: 1 on a robot, more to evaluate every frame.",
-        "unconfigured",
-        (1, 100_000),
-    ),
-    Parameter(
-        "max_silence_s",
-        2.0,
-        "Diagnostics name an input that was silent for this long.",
-        bounds=(0.1, 3600.0),
-    ),
-)
 
 
 class ManagedNode(SafeLifecycleNode):

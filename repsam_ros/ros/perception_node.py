@@ -13,17 +13,17 @@ from std_srvs.srv import SetBool, Trigger
 
 from repsam_ros.errors import RepsamError
 from repsam_ros.messages import stamp_to_ns
+from repsam_ros.node_parameters import build_settings
 from repsam_ros.perception.frame import make_frame
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.perception.hints import HintStore
 from repsam_ros.perception.pacing import FramePacer
+from repsam_ros.perception.parameters import PARAMETERS, SceneSettings
 from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
 from repsam_ros.ros.camera_inputs import subscribe_camera
 from repsam_ros.ros.hint_inputs import subscribe_hints
 from repsam_ros.ros.managed_node import ManagedNode
-from repsam_ros.ros.parameters import build_settings
 from repsam_ros.ros.perception_output import PerceptionOutput
-from repsam_ros.ros.perception_parameters import PARAMETERS, SceneSettings
 from repsam_ros.ros.running import run_node
 from repsam_ros.ros.segment_requests import SegmentRequests
 

@@ -30,9 +30,9 @@ from repsam_ros.ros.transforms import Transforms
 from repsam_ros.structures import RgbdFrame, SceneCloud
 
 if TYPE_CHECKING:
+    from repsam_ros.perception.parameters import SceneSettings
     from repsam_ros.perception.pipeline import Scene
     from repsam_ros.ros.managed_node import ManagedNode
-    from repsam_ros.ros.perception_parameters import SceneSettings
 
 _TYPES = {
     "labels": Image,

@@ -14,12 +14,12 @@ from rclpy.qos import (
     qos_policy_name_from_kind,
 )
 
+from repsam_ros.node_parameters import RELIABILITIES
+
 try:
     from rclpy.event_handler import PublisherEventCallbacks, SubscriptionEventCallbacks
 except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
-
-RELIABILITIES = ("best_effort", "reliable")
 
 
 def input_qos(reliability: str, depth: int) -> QoSProfile:

@@ -1,17 +1,31 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import rclpy
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rclpy.context import Context
+from rclpy.node import Node
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.planners.antipodal import Config as AntipodalConfig
+from repsam_ros.node_parameters import (
+    COMMON_PARAMETERS,
+    Parameter,
+    build_settings,
+    flat,
+    read_parameters,
+    settings_parameters,
+)
+from repsam_ros.perception import parameters as perception_parameters
 from repsam_ros.perception.pipeline import PipelineSettings
-from repsam_ros.ros import grasp_planner_parameters, perception_parameters
-from repsam_ros.ros.managed_node import COMMON_PARAMETERS
-from repsam_ros.ros.parameters import Parameter, build_settings, settings_parameters
+from repsam_ros.ros import grasp_planner_parameters
+from repsam_ros.ros.session import environment_set, private_environment
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
 NODES = {"perception": perception_parameters, "grasp_planner": grasp_planner_parameters}
@@ -76,7 +90,7 @@ def test_defaults_survive_the_round_trip_and_every_parameter_is_explained(cls: t
 def test_parameter_file_states_the_nodes_own_parameters_with_their_defaults(node: str) -> None:
     """Those of the core stay out: a copy here would override a default that moves on there."""
     content = yaml.safe_load((CONFIG / f"{node}.yaml").read_text())
-    stated = _flat(content[f"/**/{node}"]["ros__parameters"])
+    stated = flat(content[f"/**/{node}"]["ros__parameters"])
     own = (*COMMON_PARAMETERS, *NODES[node].NODE_PARAMETERS)
     assert stated == {item.name: item.default for item in own}
 
@@ -97,11 +111,74 @@ def test_problem_names_parameter_limits_and_value() -> None:
     assert mode.problem("c") == "mode must be one of a, b, got 'c'"
 
 
-def _flat(tree: dict, prefix: str = "") -> dict:
-    result = {}
-    for key, value in tree.items():
-        if isinstance(value, dict):
-            result |= _flat(value, f"{prefix}{key}.")
-        else:
-            result[prefix + key] = value
-    return result
+@pytest.fixture(scope="module")
+def context() -> Iterator[Context]:
+    with environment_set(private_environment()):
+        context = Context()
+        rclpy.init(context=context)
+        yield context
+        context.try_shutdown()
+
+
+SECTIONS = (
+    *("/**", "/**/perception", "/*/perception", "/repsam/*", "/repsam/**", "/a/repsam/perception"),
+    *("perception", "/perception", "repsam/perception", "/repsam/perception", "/x/perception"),
+)
+ITEMS = st.sampled_from(
+    ["model: other", "slop_s: 0.1", "slop_s: 1e-2", "masks.min_score: 0.25", "region.x: 7"]
+    + ["masks: {min_score: 0.125, max_prompts.x: 1}", "backend_swap: false", "model: '7'"]
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    namespace=st.sampled_from(["/repsam", "/", "/a/repsam"]),
+    sections=st.lists(
+        st.tuples(st.sampled_from(SECTIONS), st.lists(ITEMS, min_size=1, max_size=3, unique=True)),
+        min_size=1,
+        max_size=4,
+        unique_by=lambda section: section[0].lstrip("/"),
+    ),
+)
+def test_a_file_says_the_same_with_and_without_ros(
+    context: Context,
+    tmp_path_factory: pytest.TempPathFactory,
+    namespace: str,
+    sections: list[tuple[str, list[str]]],
+) -> None:
+    lines = []
+    for name, items in sections:
+        lines += [f"{name}:", "  ros__parameters:", *(f"    {item}" for item in items)]
+    file = tmp_path_factory.mktemp("parameters") / "file.yaml"
+    file.write_text("\n".join(lines) + "\n")
+    arguments = ["--ros-args", "--params-file", str(file)]
+    node = Node("perception", namespace=namespace, context=context, cli_args=arguments)
+    taken = {name: item.value for name, item in node._parameter_overrides.items()}
+    name = node.get_fully_qualified_name()
+    node.destroy_node()
+    taken.pop("use_sim_time", None)
+    declared = [Parameter(name, value, name) for name, value in taken.items()]
+    if taken:
+        assert read_parameters(file, name, declared) == taken
+    else:
+        with pytest.raises(ConfigError, match=f"nothing for {name}"):
+            read_parameters(file, name, declared)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("slop: 0.1", "unknown parameter slop; there are: .*slop_s"),
+        ("slop_s: 1", "slop_s must be like 0.03, got 1"),
+        ("slop_s: 0.7", "slop_s must be from 0 to 0.5, got 0.7"),
+        ("depth_transport: zip", "depth_transport must be one of raw, compressed"),
+        ("workspace: {low_m: [0.1, 1, 0.0]}", "workspace.low_m must be like"),
+    ],
+)
+def test_a_file_that_the_node_would_refuse_is_refused_without_ros(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "file.yaml"
+    file.write_text(f"/**/perception:\n  ros__parameters:\n    {text}\n")
+    with pytest.raises(ConfigError, match=message):
+        read_parameters(file, "/repsam/perception", perception_parameters.PARAMETERS)
