@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from repsam_ros.adaptation.picture_sources import DataSettings
 from repsam_ros.errors import ConfigError
+from repsam_ros.evaluation.modality import DEPTH, RGB
 from repsam_ros.network.build import NetworkConfig
 from repsam_ros.simulation.pool import PoolSettings
 
@@ -120,3 +121,24 @@ def learning_rate(config: TrainConfig, step: int) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     done = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+def seeing(config: TrainConfig, modality: str) -> TrainConfig:
+    """The training on pictures that lack all depth (``rgb``) or all colour (``depth``)."""
+    if modality == RGB:
+        return replace(config, depth_dropout=1.0, color_dropout=0.0)
+    if modality == DEPTH:
+        return replace(config, depth_dropout=0.0, color_dropout=1.0)
+    return config
+
+
+def refuse_set(train: TrainConfig, names: tuple[str, ...]) -> None:
+    """What an experiment decides is not to be set, or it would be ignored.
+
+    Raises:
+        ConfigError: One of ``names`` is set.
+    """
+    plain = TrainConfig()
+    for name in names:
+        if getattr(train, name) != getattr(plain, name):
+            raise ConfigError(f"train.{name} is the experiment's: leave it out")

@@ -132,6 +132,11 @@ def mcnemar_test(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.binomtest(only_first, changed).pvalue) if changed else 1.0
 
 
+def interval_text(ci95: Sequence[float] | None) -> str:
+    """Bounds of a difference as they stand in a table."""
+    return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"
+
+
 def p_text(p: float) -> str:
     """A p value as it stands in a table."""
     return "< 0.0001" if p < 0.0001 else f"{p:.4f}"

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from repsam_ros.adaptation.ablation.verdict import VerdictSettings
 from repsam_ros.adaptation.cka.pictures import FIRST_SCENE
 from repsam_ros.adaptation.cka.report import ROWS
-from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.adaptation.simulated_frames import SimulatedFrames
+from repsam_ros.adaptation.training_config import TrainConfig, refuse_set
 from repsam_ros.datasets import DatasetPlace
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.adapters import MODULES
@@ -56,21 +57,6 @@ class ArmSettings:
             raise ConfigError(f"unknown arm {self.arm!r}; there are: {', '.join(ARMS)}")
         if not self.mean_ranks or min(self.mean_ranks) < 1 or self.seeds < 1 or not self.fusion:
             raise ConfigError(f"arm {self.arm}: mean_ranks, seeds and fusion must not be empty")
-
-
-@dataclass(frozen=True)
-class SimulatedFrames:
-    """Simulated frames that are made for the experiment, one of each scene.
-
-    Attributes:
-        seed: Of the scenes; other seeds, other scenes.
-        preset: File of ``config/simulation``; without it all kinds of scenes, like the pool's.
-    """
-
-    scenes: int
-    seed: int
-    preset: str | None = None
-    size: tuple[int, int] = (320, 240)
 
 
 @dataclass(frozen=True)
@@ -157,15 +143,3 @@ class AblationConfig:
             raise ConfigError(
                 f"train.data.pool: scenes from {FIRST_SCENE} on are for CKA and tests"
             )
-
-
-def refuse_set(train: TrainConfig, names: tuple[str, ...]) -> None:
-    """What an experiment decides is not to be set, or it would be ignored.
-
-    Raises:
-        ConfigError: One of ``names`` is set.
-    """
-    plain = TrainConfig()
-    for name in names:
-        if getattr(train, name) != getattr(plain, name):
-            raise ConfigError(f"train.{name} is the experiment's: leave it out")

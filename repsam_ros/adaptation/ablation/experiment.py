@@ -21,10 +21,11 @@ from repsam_ros.adaptation.ablation.mechanism import Mechanism, check_mechanism,
 from repsam_ros.adaptation.ablation.plan import PlannedRun, first_of_same, plan_runs
 from repsam_ros.adaptation.ablation.report import write_report
 from repsam_ros.adaptation.ablation.results import BLOCK_PREFIX, RunResult
-from repsam_ros.adaptation.ablation.stages import Stages, best_rate
+from repsam_ros.adaptation.ablation.stages import Stages
 from repsam_ros.adaptation.ablation.trial import FULL
 from repsam_ros.adaptation.ablation.verdict import judge
 from repsam_ros.adaptation.cka.report import CkaReport
+from repsam_ros.adaptation.learning_rates import best_rate
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import differences, to_plain
 from repsam_ros.errors import ConfigError

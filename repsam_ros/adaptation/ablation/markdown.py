@@ -9,12 +9,12 @@ import yaml
 
 from repsam_ros.adaptation.ablation.results import INPUTS
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
+from repsam_ros.adaptation.image_scores import SHOWN_SCORES
 from repsam_ros.errors import shortened
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import p_clause, p_text
+from repsam_ros.evaluation.statistics import interval_text, p_clause, p_text
 
-SHOWN_SCORES = ("strict_miou", "overlap_f", "boundary_f", "pct75")
 _CAPTIONS = {
     "differences": "Difference to `uniform` of the same budget and input, 95 % intervals.",
     "ranks": "Ranks that each arm gives the blocks, means over seeds.",
@@ -236,8 +236,3 @@ def _range(runs: list[dict[str, Any]], name: str) -> str:
 def _effect_cells(effect: dict[str, Any]) -> list[str]:
     counts = [str(len(effect["seeds"])), str(effect["scenes"])]
     return [*counts, f"{effect['difference']:+.2f}", interval_text(effect["ci95"])]
-
-
-def interval_text(ci95: list[float] | None) -> str:
-    """Bounds of a difference."""
-    return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"

@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
-
-from repsam_ros.errors import DatasetError, shortened
-from repsam_ros.evaluation.metrics import SCORE_NAMES
+from repsam_ros.adaptation.image_scores import Scores
 
 # Arms in which one block alone is adapted start so; its number follows.
 BLOCK_PREFIX = "block_"
 INPUTS = {True: "RGB-D", False: "RGB"}
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Scores of N images of one data set.
-
-    Attributes:
-        names: Images, each once.
-        scenes: Scene of each image, "" = not known.
-        values: N percentages by names of ``SCORE_NAMES``.
-
-    Raises:
-        DatasetError: Lengths differ, a name occurs twice, or a score is unknown or not finite.
-    """
-
-    names: tuple[str, ...]
-    scenes: tuple[str, ...]
-    values: dict[str, tuple[float, ...]]
-
-    def __post_init__(self) -> None:
-        if not self.names:
-            raise DatasetError("no images")
-        twice = [name for name, count in Counter(self.names).items() if count > 1]
-        if twice:
-            raise DatasetError(f"{shortened(twice)} more than once")
-        if unknown := [name for name in self.values if name not in SCORE_NAMES]:
-            raise DatasetError(f"unknown score {unknown[0]!r}; there are {', '.join(SCORE_NAMES)}")
-        for what, given in {"scenes": self.scenes, **self.values}.items():
-            if len(given) != len(self.names):
-                raise DatasetError(f"{what}: expected {len(self.names)} like names, {len(given)}")
-        for name, values in self.values.items():
-            if not np.all(np.isfinite(values)):
-                raise DatasetError(f"{name} is not finite")
 
 
 @dataclass(frozen=True)

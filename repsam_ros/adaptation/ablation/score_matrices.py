@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.ablation.results import RunResult
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.evaluation.statistics import BootstrapSettings, scene_groups, sign_flip_test
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from repsam_ros.adaptation.ablation.config import AblationConfig, SimulatedFrames
+from repsam_ros.adaptation.ablation.config import AblationConfig
 from repsam_ros.adaptation.ablation.plan import PlannedRun, first_of_same, needed_comparisons
 from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
@@ -26,6 +25,8 @@ from repsam_ros.adaptation.cka.configuration import (
 from repsam_ros.adaptation.cka.plot import layer_plot
 from repsam_ros.adaptation.cka.report import CkaReport, read_cka_report, write_cka_report
 from repsam_ros.adaptation.kept_runs import finish_runs
+from repsam_ros.adaptation.learning_rates import RateScores, check_rates
+from repsam_ros.adaptation.simulated_frames import simulate_frames
 from repsam_ros.adaptation.training import train
 from repsam_ros.backends.torch import find_device
 from repsam_ros.errors import ConfigError
@@ -33,12 +34,8 @@ from repsam_ros.images import write_png
 from repsam_ros.network.adapters import rank_costs
 from repsam_ros.network.build import build_network
 from repsam_ros.simulation.cluster import map_on_cluster
-from repsam_ros.simulation.configuration import load_simulate_config
 from repsam_ros.simulation.pool import make_pool
-from repsam_ros.simulation.simulate import simulate
 from repsam_ros.simulation.workers import map_here, one_thread
-
-logger = logging.getLogger(__name__)
 
 # Seeds of runs that are no runs of an arm.
 _TUNING_SEED, _FULL_SEED = 1000, 1001
@@ -69,15 +66,13 @@ class Stages:
     def _frames(self, name: str) -> Path:
         return self.out / "frames" / name
 
-    def tune(self) -> dict[str, dict[float, float | None]]:
+    def tune(self) -> dict[str, RateScores]:
         """Scores on the validation frames by learning rate, of adapters and of full fine-tuning.
-
-        None where the training diverged.
 
         Raises:
             ConfigError: It diverged at every rate.
         """
-        scores: dict[str, dict[float, float | None]] = {}
+        scores: dict[str, RateScores] = {}
         for name, rates in (
             (ADAPTERS, self.config.learning_rates),
             (FULL, self.config.full_learning_rates),
@@ -86,12 +81,10 @@ class Stages:
                 scores[name] = {rates[0]: None}
                 continue
             scores[name] = self._tuned(name, rates)
-            best = best_rate(scores[name])
-            if best in (min(rates), max(rates)):
-                logger.warning("%s: the best rate, %g, is at the end of %s", name, best, rates)
+            check_rates(name, scores[name])
         return scores
 
-    def _tuned(self, name: str, rates: tuple[float, ...]) -> dict[float, float | None]:
+    def _tuned(self, name: str, rates: tuple[float, ...]) -> RateScores:
         wanted = self.config.verdict
         trials = {
             self.out / "tuning" / f"{name}-{rate:g}.json": self._trial(
@@ -104,8 +97,6 @@ class Stages:
             result.learning_rate: float(np.mean(result.scores[VALIDATION].values[wanted.metric]))
             for result in found
         }
-        if not means:
-            raise ConfigError(f"training of {name} diverges at each of the rates {rates}")
         return {rate: means.get(rate) for rate in rates}
 
     def _tuning_run(self, name: str) -> PlannedRun:
@@ -201,19 +192,6 @@ class Stages:
             what=what,
         )
         return list(done.values())
-
-
-def simulate_frames(frames: SimulatedFrames, out: Path, processes: int) -> None:
-    """Makes the frames in ``out``; those that are there are not made again."""
-    given = {"scenes": frames.scenes, "seed": frames.seed, "views": 1, "size": frames.size}
-    made = load_simulate_config(given, frames.preset, ["twins=[]"])
-    simulate(made, out, processes=processes)
-
-
-def best_rate(scores: Mapping[float, float | None]) -> float:
-    """The learning rate with the highest score."""
-    known = {rate: -np.inf if score is None else score for rate, score in scores.items()}
-    return max(known, key=lambda rate: known[rate])
 
 
 def _check_kept(path: Path, result: RunResult, trial: Trial) -> None:

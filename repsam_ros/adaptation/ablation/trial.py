@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from repsam_ros.adaptation.ablation.config import NONE, AblationConfig
 from repsam_ros.adaptation.ablation.plan import PlannedRun
-from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.ablation.results import RunResult
+from repsam_ros.adaptation.image_scores import Scores, score_images
 from repsam_ros.adaptation.training import Trainer
-from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.adaptation.training_config import TrainConfig, seeing
 from repsam_ros.backends.torch import TorchBackend, find_device
-from repsam_ros.datasets import Dataset, Sample, open_dataset
-from repsam_ros.evaluation.evaluate import Predict, predict_with
-from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
+from repsam_ros.datasets import open_dataset
+from repsam_ros.evaluation.evaluate import predict_with
 from repsam_ros.evaluation.modality import RGB, RGBD
 from repsam_ros.methods import PARTS, resolved_config
 from repsam_ros.perception.pipeline import Pipeline
@@ -90,7 +90,11 @@ def training_config(trial: Trial) -> TrainConfig:
         learning_rate=trial.learning_rate,
         save_every=config.train.steps,
     )
-    return changed if run.fusion else replace(changed, depth_dropout=1.0, color_dropout=0.0)
+    return seeing(changed, _modality(run))
+
+
+def _modality(run: PlannedRun) -> str:
+    return RGBD if run.fusion else RGB
 
 
 def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
@@ -99,24 +103,8 @@ def _scores(trial: Trial, trainer: Trainer) -> dict[str, Scores]:
         trainer.network.eval()
         backend = TorchBackend(trainer.network, trainer.base, trial.config.train.precision)
         pipeline = Pipeline(backend, trial.config.pipeline)
-        predict = predict_with(pipeline.segment, RGBD if trial.run.fusion else RGB)
+        predict = predict_with(pipeline.segment, _modality(trial.run))
         sets = {name: open_dataset("simulated", root) for name, root in trial.frames.items()}
         if trial.real and (real := trial.config.real) is not None:
             sets["real"] = real.open()
         return {name: score_images(dataset, predict) for name, dataset in sets.items()}
-
-
-def score_images(dataset: Dataset, predict: Predict) -> Scores:
-    """Scores of each sample."""
-    names, scenes = [], []
-    values: dict[str, list[float]] = {name: [] for name in SCORE_NAMES}
-    samples: Iterable[Sample] = dataset
-    for sample in samples:
-        found = score_labels(predict(sample).labels, sample.labels, sample.ignore)
-        names.append(sample.name)
-        scenes.append(sample.scene)
-        for name in SCORE_NAMES:
-            values[name].append(round(100 * getattr(found, name), 4))
-    return Scores(
-        tuple(names), tuple(scenes), {name: tuple(column) for name, column in values.items()}
-    )

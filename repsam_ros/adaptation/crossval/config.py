@@ -7,9 +7,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from repsam_ros.adaptation.ablation.config import SimulatedFrames, refuse_set
 from repsam_ros.adaptation.picture_sources import DatasetSettings
-from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.adaptation.simulated_frames import SimulatedFrames
+from repsam_ros.adaptation.training_config import TrainConfig, refuse_set
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.modality import RGBD, check_modality

@@ -6,7 +6,6 @@ and in the end the report.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -15,25 +14,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from repsam_ros.adaptation.ablation.stages import best_rate, simulate_frames
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.folds import inner_pair, make_folds
 from repsam_ros.adaptation.crossval.report import write_report
 from repsam_ros.adaptation.crossval.results import HELD_OUT, FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
 from repsam_ros.adaptation.kept_runs import finish_runs
+from repsam_ros.adaptation.learning_rates import RateScores, best_rate, check_rates
+from repsam_ros.adaptation.simulated_frames import simulate_frames
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import differences, to_plain
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.weights import find_model
 from repsam_ros.simulation.workers import map_here
 
-logger = logging.getLogger(__name__)
-
 # Of the trainings that choose a learning rate.
 _TUNING_SEED = 1000
-# Score of each learning rate; None where the training diverged.
-RateScores = dict[float, float | None]
 
 
 def crossval(
@@ -105,7 +101,8 @@ class _Experiment:
             frames = self.folds[inner_pair(fold, self._config.folds)[1]]
             folds[fold][rate] = self._mean(done[path], frames) if path in done else None
         for name, folds in scores.items():
-            _check_rates(name, folds)
+            for fold, found in enumerate(folds):
+                check_rates(f"{name}, fold {fold}", found)
         return scores
 
     def _mean(self, result: FoldResult, frames: tuple[str, ...]) -> float:
@@ -171,15 +168,6 @@ class _Experiment:
 
 def _chooses(arm: ArmSettings) -> bool:
     return arm.trains and len(arm.learning_rates) > 1
-
-
-def _check_rates(name: str, folds: list[RateScores]) -> None:
-    for fold, scores in enumerate(folds):
-        if all(score is None for score in scores.values()):
-            raise ConfigError(f"training of {name} diverges at each of the rates {list(scores)}")
-        best = best_rate(scores)
-        if len(scores) > 2 and best in (min(scores), max(scores)):
-            logger.warning("%s, fold %d: the best rate, %g, is at the end", name, fold, best)
 
 
 def _check_kept(path: Path, result: FoldResult, trial: Trial) -> None:

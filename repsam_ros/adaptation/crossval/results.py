@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from repsam_ros.adaptation.ablation.results import Scores
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.errors import DatasetError, shortened
 
 # Names of the data sets in results: the frames held out, and those made for the experiment.

@@ -8,21 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from repsam_ros.adaptation.ablation.results import Scores
-from repsam_ros.adaptation.ablation.trial import score_images
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.folds import Folds
 from repsam_ros.adaptation.crossval.results import HELD_OUT, SIMULATED, FoldResult
+from repsam_ros.adaptation.image_scores import Scores, score_images
 from repsam_ros.adaptation.picture_sources import DataSettings
 from repsam_ros.adaptation.ranks import read_allocation
 from repsam_ros.adaptation.training import Trainer
-from repsam_ros.adaptation.training_config import TrainConfig
+from repsam_ros.adaptation.training_config import TrainConfig, seeing
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import to_plain
 from repsam_ros.datasets import open_dataset, select_frames
 from repsam_ros.evaluation.configuration import PipelineConfig
 from repsam_ros.evaluation.evaluate import predict_with
-from repsam_ros.evaluation.modality import DEPTH, RGB
 from repsam_ros.methods import resolved_config
 from repsam_ros.simulation.workers import one_thread
 
@@ -78,11 +76,7 @@ class Trial:
             save_every=config.train.steps,
             data=DataSettings(dataset=frames),
         )
-        if arm.see == RGB:
-            return replace(changed, depth_dropout=1.0, color_dropout=0.0)
-        if arm.see == DEPTH:
-            return replace(changed, depth_dropout=0.0, color_dropout=1.0)
-        return changed
+        return seeing(changed, arm.see)
 
     @property
     def plan(self) -> dict[str, Any]:

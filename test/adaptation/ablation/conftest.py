@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pytest
 
-from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.ablation.results import RunResult
+from repsam_ros.adaptation.image_scores import Scores
 
 SCENES, VIEWS = 6, 2
 METRICS = ("strict_miou", "overlap_f", "boundary_f", "pct75")

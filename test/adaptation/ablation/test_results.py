@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.ablation.results import RunResult
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.adaptation.kept_runs import read_result, write_result
 from repsam_ros.errors import ConfigError, DatasetError, RepsamError
 

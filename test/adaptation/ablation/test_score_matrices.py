@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from repsam_ros.adaptation.ablation.results import RunResult, Scores
+from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.score_matrices import (
     Cell,
     RunTable,
@@ -18,6 +18,7 @@ from repsam_ros.adaptation.ablation.score_matrices import (
     crossed_interval,
     measured,
 )
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.errors import DatasetError
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals
 

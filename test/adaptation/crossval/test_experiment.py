@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from repsam_ros.adaptation.ablation.results import Scores
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.experiment import crossval
 from repsam_ros.adaptation.crossval.folds import inner_pair
 from repsam_ros.adaptation.crossval.page import page
 from repsam_ros.adaptation.crossval.results import FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.adaptation.kept_runs import read_result
 from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
 from repsam_ros.cli.main import main

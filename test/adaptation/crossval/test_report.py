@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repsam_ros.adaptation.ablation.results import Scores
 from repsam_ros.adaptation.crossval.config import ArmSettings, CrossvalConfig
 from repsam_ros.adaptation.crossval.page import page
 from repsam_ros.adaptation.crossval.report import report_content, write_report
 from repsam_ros.adaptation.crossval.results import FoldResult
+from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.adaptation.kept_runs import read_result, write_result
 from repsam_ros.adaptation.picture_sources import DatasetSettings
 from repsam_ros.adaptation.training_config import TrainConfig
