@@ -9,6 +9,7 @@ part of the images that results are reported on.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,19 @@ from repsam_ros.structures import Intrinsics, RgbdFrame
 ALL, TARGETS = "test", "test_bop19"
 SPLITS = (ALL, TARGETS)
 _CAMERA, _TRUTH, _INFO = "scene_camera.json", "scene_gt.json", "scene_gt_info.json"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the data set lies: the folder with ``test``."""
+
+    root: Path
+    split: str | None = None
+
+
+def build(config: Config) -> BopImages:
+    """See :class:`BopImages`."""
+    return BopImages(config.root, config.split)
 
 
 class BopImages(LazyDataset):

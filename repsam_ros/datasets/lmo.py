@@ -7,23 +7,9 @@ beside them without a label. What is ignored for that reason says
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 from repsam_ros.datasets import _bop
 
 SPLITS = _bop.SPLITS
 OFFICIAL_COUNTS = {_bop.TARGETS: 200}
 PARTLY_LABELLED = True
-
-
-@dataclass(frozen=True)
-class Config:
-    """Where the data set lies: the folder with ``test``."""
-
-    root: Path
-    split: str | None = None
-
-
-def build(config: Config) -> _bop.BopImages:
-    return _bop.BopImages(config.root, config.split)
+Config, build = _bop.Config, _bop.build
