@@ -39,13 +39,19 @@ class PictureMaker(Protocol):
 
 
 @lru_cache(maxsize=4)
-def _opened(
+def open_once(
     name: str,
     root: Path,
     split: str | None,
     options: tuple[tuple[str, Any], ...],
-    frames: tuple[str, ...] | None,
+    frames: tuple[str, ...] | None = None,
 ) -> Dataset:
+    """As :func:`open_dataset`, which each process that makes pictures calls once.
+
+    Args:
+        options: Names and values of options of the format.
+        frames: Names of the samples; all of them without it.
+    """
     dataset = open_dataset(name, root, split, **dict(options))
     return dataset if frames is None else select_frames(dataset, frames)
 
@@ -86,7 +92,7 @@ class SamplePictures:
         return varied_picture(sample, self.canvas_px, self.augmentation, rng)
 
     def _samples(self) -> Dataset:
-        return _opened(self.dataset, self.root, self.split, self.options, self.frames)
+        return open_once(self.dataset, self.root, self.split, self.options, self.frames)
 
 
 @lru_cache(maxsize=4)

@@ -17,7 +17,8 @@ from repsam_ros.adaptation.cka.configuration import (
     PictureSettings,
     SimulatedPictures,
 )
-from repsam_ros.datasets import Dataset, open_dataset
+from repsam_ros.adaptation.pictures import open_once
+from repsam_ros.datasets import Dataset
 from repsam_ros.errors import DatasetError
 from repsam_ros.evaluation.statistics import scene_groups
 from repsam_ros.perception.canvas import fit
@@ -88,11 +89,10 @@ class FramePictures(ScenePictures):
     """Frames of a data set."""
 
     settings: DatasetPictures
-    options: tuple[tuple[str, Any], ...]
     members: tuple[tuple[int, ...], ...]
 
     def frames(self, number: int) -> list[RgbdFrame]:
-        samples = _opened(self.settings.name, self.settings.root, self.settings.split, self.options)
+        samples = _samples(self.settings)
         return [samples[index].frame for index in self.members[number]]
 
 
@@ -129,13 +129,16 @@ def open_pictures(
         return StreamPictures(canvas_px, scenes, settings.source_stream.seed)
     assert settings.dataset is not None
     chosen = settings.dataset
-    options = tuple(sorted(chosen.options.items()))
-    samples = _opened(chosen.name, chosen.root, chosen.split, options)
-    scene_of = [sample.scene for sample in samples]
+    scene_of = [sample.scene for sample in _samples(chosen)]
     members = _members(scene_of, chosen.images_per_scene, np.random.default_rng(seed))[:scenes]
     if not members:
         raise DatasetError(f"{chosen.root}: no scene has {chosen.images_per_scene} images")
-    return FramePictures(canvas_px, len(members), chosen, options, members)
+    return FramePictures(canvas_px, len(members), chosen, members)
+
+
+def _samples(settings: DatasetPictures) -> Dataset:
+    options = tuple(settings.options.items())
+    return open_once(settings.name, Path(settings.root), settings.split, options)
 
 
 def _members(
@@ -151,13 +154,6 @@ def _members(
         tuple(rng.choice(kept[scene], count, replace=False).tolist())
         for scene in rng.permutation(len(kept))
     )
-
-
-@lru_cache(maxsize=4)
-def _opened(
-    name: str, root: str, split: str | None, options: tuple[tuple[str, Any], ...]
-) -> Dataset:
-    return open_dataset(name, Path(root), split, **dict(options))
 
 
 @lru_cache(maxsize=2)
