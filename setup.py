@@ -11,8 +11,8 @@ SHARED_SUFFIXES = {".json", ".md", ".py", ".rviz", ".safetensors", ".service", "
 
 TORCH = ["torch>=2.5", "torchvision>=0.20", "segment-anything>=1.0"]
 # MuJoCo settles scenes, trimesh reads users' meshes; embreex is Embree, the ray caster behind
-# Open3D too, in 15 MB.
-SIMULATION = ["mujoco>=3.17", "embreex>=4.4", "trimesh>=4.0"]
+# Open3D too, in 15 MB. Films of trials need OpenCV 4.11.
+SIMULATION = ["mujoco>=3.17", "embreex>=4.4", "trimesh>=4.0", "opencv-python-headless>=4.11"]
 # COCO AP as its authors compute it.
 EVALUATION = ["pycocotools>=2.0.11"]
 # ClearGrasp keeps depth in EXR files, which OpenCV leaves out by default.
