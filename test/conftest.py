@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from rosbags.rosbag2 import Writer
 from rosbags.typesys import Stores, get_typestore
 
 TYPESTORE = get_typestore(Stores.ROS2_JAZZY)
@@ -92,6 +94,19 @@ def point_cloud2(content: dict[str, Any], stamp_ns: int = 1_000_000_000) -> Any:
     )
 
 
+def record(path: Path, messages: Iterable[tuple[str, Any]]) -> Path:
+    """A bag of messages on topics as other tools record it, at their stamps."""
+    with Writer(path, version=8) as writer:
+        connections: dict[str, Any] = {}
+        for index, (topic, message) in enumerate(messages):
+            kind, stamp = message.__msgtype__, message.header.stamp
+            if topic not in connections:
+                connections[topic] = writer.add_connection(topic, kind, typestore=TYPESTORE)
+            raw = TYPESTORE.serialize_cdr(message, kind)
+            writer.write(connections[topic], stamp.sec * 10**9 + stamp.nanosec + index, raw)
+    return path
+
+
 @pytest.fixture(scope="session")
 def ros() -> SimpleNamespace:
     """Makers of real message objects, from the Jazzy type store; no ROS needed."""
@@ -102,6 +117,7 @@ def ros() -> SimpleNamespace:
         compressed_image=compressed_image,
         camera_info=camera_info,
         point_cloud2=point_cloud2,
+        record=record,
     )
 
 

@@ -9,7 +9,7 @@ from repsam_ros.bags.reading import (
     read_label_maps,
 )
 from repsam_ros.bags.storage import BagInfo, TopicInfo, bag_info
-from repsam_ros.bags.topics import BagTopics
+from repsam_ros.bags.topics import BagTopics, find_topics
 from repsam_ros.bags.writing import STORAGES, write_bag
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "TopicInfo",
     "bag_info",
     "check_bag",
+    "find_topics",
     "read_bag",
     "read_label_maps",
     "write_bag",

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from repsam_ros.bags.reading import BagMessage, read_bag
 from repsam_ros.bags.storage import BagInfo, bag_info
-from repsam_ros.bags.topics import STREAM_TYPES, BagTopics
+from repsam_ros.bags.topics import BagTopics, topic_problems
 from repsam_ros.errors import FrameError
-from repsam_ros.messages import stamp_to_ns
+from repsam_ros.messages import is_compressed, stamp_to_ns
 from repsam_ros.perception.frame import make_frame
-from repsam_ros.perception.sync import StampSynchronizer
+from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 
 _NS_PER_S = 1_000_000_000
 
@@ -23,7 +23,7 @@ class BagReport:
 
     Attributes:
         rates_hz: Mean rate by topic, after the stamps.
-        encodings: Encodings by image topic.
+        encodings: Encodings by image topic; of compressed ones their formats.
         pairs: Colour and depth images that pair up.
         frames: Pairs that make a usable frame.
         problems: What is wrong, one sentence each; empty for a good bag.
@@ -47,18 +47,19 @@ def check_bag(
     """
     topics = topics or BagTopics()
     info = bag_info(path)
-    problems = list(_topic_problems(info, topics))
+    problems = list(topic_problems(info, topics))
     if problems:
         return BagReport(info, {}, {}, 0, 0, tuple(problems))
-    pass_ = _Pass(depth_scale_m)
+    pass_ = _Pass(bool(topics.depth_info), depth_scale_m)
     for entry in read_bag(path, topics):
         pass_.take(entry)
+    pass_.inbox.finish()
     problems.extend(pass_.problems())
     return BagReport(
         info=info,
         rates_hz={topic: _rate_hz(stamps) for topic, stamps in pass_.stamps_ns.items()},
         encodings={topic: tuple(sorted(found)) for topic, found in pass_.encodings.items()},
-        pairs=pass_.sync.counts().pairs,
+        pairs=pass_.inbox.pairs,
         frames=pass_.frames,
         problems=tuple(problems),
     )
@@ -67,51 +68,43 @@ def check_bag(
 class _Pass:
     """One pass over the messages."""
 
-    def __init__(self, depth_scale_m: float | None) -> None:
-        self.sync: StampSynchronizer[BagMessage] = StampSynchronizer()
+    def __init__(self, has_depth_info: bool, depth_scale_m: float | None) -> None:
+        self.inbox = FrameInbox(self._make, has_depth_info=has_depth_info)
         self.stamps_ns: dict[str, list[int]] = {}
         self.encodings: dict[str, set[str]] = {}
         self.frames = 0
         self._depth_scale_m = depth_scale_m
-        self._info: BagMessage | None = None
         self._unusable: dict[str, list[str]] = {}
 
     def take(self, entry: BagMessage) -> None:
         message = entry.message
-        stamp_ns = stamp_to_ns(message.header.stamp)
-        self.stamps_ns.setdefault(entry.topic, []).append(stamp_ns)
-        if entry.stream == "info":
-            self._info = entry
-            return
-        self.encodings.setdefault(entry.topic, set()).add(str(message.encoding))
-        for color, depth in self.sync.add(entry.stream, stamp_ns, entry):
-            info_msg = self._info.message if self._info else None
-            try:
-                make_frame(
-                    color.message, depth.message, info_msg, depth_scale_m=self._depth_scale_m
-                )
-            except FrameError as error:
-                self._unusable.setdefault(error.cause, []).append(str(error))
-            else:
-                self.frames += 1
+        self.stamps_ns.setdefault(entry.topic, []).append(stamp_to_ns(message.header.stamp))
+        if entry.stream in ("color", "depth"):
+            encoding = message.format if is_compressed(message) else message.encoding
+            self.encodings.setdefault(entry.topic, set()).add(str(encoding))
+        entry.give_to(self.inbox)
+
+    def _make(self, frame: CompleteFrame) -> None:
+        try:
+            make_frame(
+                frame.color_msg,
+                frame.depth_msg,
+                frame.info_msg,
+                depth_scale_m=self._depth_scale_m,
+                depth_info_msg=frame.depth_info_msg,
+            )
+        except FrameError as error:
+            self._unusable.setdefault(error.cause, []).append(str(error))
+        else:
+            self.frames += 1
 
     def problems(self) -> Iterator[str]:
-        for cause, count in sorted(self.sync.counts().unpaired.items()):
+        for cause, count in sorted(self.inbox.counts().unpaired.items()):
             yield f"{count} images without a partner: {cause}"
+        for cause, count in sorted(self.inbox.pairs_dropped().items()):
+            yield f"{count} unusable frames: {cause}"
         for cause, messages in self._unusable.items():
             yield f"{len(messages)} unusable frames: {cause} ({messages[0]})"
-
-
-def _topic_problems(info: BagInfo, topics: BagTopics) -> Iterator[str]:
-    there = {topic.name: topic for topic in info.topics}
-    for stream, name in topics.by_stream().items():
-        topic = there.get(name)
-        if topic is None:
-            yield f"missing {stream} topic {name}"
-        elif topic.msgtype != STREAM_TYPES[stream]:
-            yield f"{name} holds {topic.msgtype}, expected {STREAM_TYPES[stream]}"
-        elif topic.count == 0:
-            yield f"{stream} topic {name} holds no messages"
 
 
 def _rate_hz(stamps_ns: list[int]) -> float:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.bags.storage import BagInfo, bag_info, open_bag
-from repsam_ros.bags.topics import IMAGE_TYPE, STREAM_TYPES, BagTopics, Stream
+from repsam_ros.bags.storage import bag_info, open_bag
+from repsam_ros.bags.topics import IMAGE_TYPE, BagTopics, Stream, find_topics, problems_of
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.messages import labels_from_image, stamp_to_ns
 from repsam_ros.messages.wire import decode
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
-from repsam_ros.perception.sync import DEFAULT_SLOP_NS
+from repsam_ros.perception.sync import DEFAULT_QUEUE_SIZE, DEFAULT_SLOP_NS
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,41 @@ class BagMessage:
                 f" {self.time_ns} ns: {error}"
             ) from error
 
+    def give_to(self, inbox: FrameInbox) -> None:
+        """Hands the message to the place where frames are put together.
+
+        Raises:
+            DatasetError: See :attr:`message`.
+        """
+        if self.stream == "info":
+            inbox.add_info(self.message)
+        elif self.stream == "depth_info":
+            inbox.add_depth_info(self.message)
+        else:
+            inbox.add_image(self.stream, self.message)
+
 
 @dataclass(frozen=True)
 class BagFrame:
-    """A pair of images and their camera info, with the name the frame was recorded under."""
+    """A pair of images and their camera infos, with the name the frame was recorded under."""
 
     name: str | None
     stamp_ns: int
     color_msg: Any
     depth_msg: Any
     info_msg: Any
+    depth_info_msg: Any = None
 
 
 def read_bag(path: Path, topics: BagTopics | None = None) -> Iterator[BagMessage]:
-    """The messages of colour, depth and camera info, in recorded order.
+    """The messages of colour, depth and camera infos, in recorded order.
 
     Raises:
         DatasetError: The bag is missing, corrupt, truncated or empty, or lacks a topic.
     """
-    topics = topics or BagTopics()
     with open_bag(path) as bag:
-        _check_topics(bag.info, topics)
-        streams = {topic: stream for stream, topic in topics.by_stream().items()}
+        found = find_topics(bag.info, topics or BagTopics())
+        streams = {topic: stream for stream, topic in found.by_stream().items()}
         for entry in bag.messages(streams):
             stream = streams[entry.topic]
             yield BagMessage(path, stream, entry.topic, entry.msgtype, entry.time_ns, entry.raw)
@@ -86,7 +99,8 @@ def read_label_maps(path: Path, topic: str) -> Iterator[tuple[int, NDArray[np.ui
         DatasetError: The bag cannot be read, or the topic is missing or holds no label maps.
     """
     with open_bag(path) as bag:
-        _check_topic(bag.info, "label", topic, IMAGE_TYPE)
+        for problem in problems_of(bag.info, "label", (topic,), (IMAGE_TYPE,)):
+            raise DatasetError(f"{path}: {problem}")
         for entry in bag.messages([topic]):
             try:
                 message = decode(entry.raw, entry.msgtype)
@@ -108,19 +122,25 @@ class BagFrames:
     """
 
     def __init__(
-        self, path: Path, topics: BagTopics | None = None, slop_ns: int = DEFAULT_SLOP_NS
+        self,
+        path: Path,
+        topics: BagTopics | None = None,
+        slop_ns: int = DEFAULT_SLOP_NS,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
     ) -> None:
-        self._path, self._topics = path, topics
+        self._path, self._topics = path, topics or BagTopics()
         self._complete: list[CompleteFrame] = []
-        self.inbox = FrameInbox(self._complete.append, slop_ns)
+        self.inbox = FrameInbox(
+            self._complete.append,
+            slop_ns,
+            queue_size,
+            has_depth_info=bool(self._topics.depth_info),
+        )
 
     def __iter__(self) -> Iterator[BagFrame]:
         names = bag_info(self._path).names
         for entry in read_bag(self._path, self._topics):
-            if entry.stream == "info":
-                self.inbox.add_info(entry.message)
-            else:
-                self.inbox.add_image(entry.stream, entry.message)
+            entry.give_to(self.inbox)
             yield from self._completed(names)
         self.inbox.finish()
         yield from self._completed(names)
@@ -128,22 +148,7 @@ class BagFrames:
     def _completed(self, names: dict[int, str]) -> Iterator[BagFrame]:
         for frame in self._complete:
             stamp_ns = stamp_to_ns(frame.color_msg.header.stamp)
-            messages = (frame.color_msg, frame.depth_msg, frame.info_msg)
-            yield BagFrame(names.get(stamp_ns), stamp_ns, *messages)
+            images = (frame.color_msg, frame.depth_msg)
+            infos = (frame.info_msg, frame.depth_info_msg)
+            yield BagFrame(names.get(stamp_ns), stamp_ns, *images, *infos)
         self._complete.clear()
-
-
-def _check_topics(info: BagInfo, topics: BagTopics) -> None:
-    for stream, name in topics.by_stream().items():
-        _check_topic(info, stream, name, STREAM_TYPES[stream])
-
-
-def _check_topic(info: BagInfo, what: str, name: str, msgtype: str) -> None:
-    topic = next((item for item in info.topics if item.name == name), None)
-    if topic is None:
-        listing = ", ".join(f"{item.name} ({item.msgtype})" for item in info.topics)
-        raise DatasetError(f"{info.path}: no {what} topic {name}; the bag has: {listing}")
-    if topic.msgtype != msgtype:
-        raise DatasetError(f"{info.path}: {name} holds {topic.msgtype}, expected {msgtype}")
-    if topic.count == 0:
-        raise DatasetError(f"{info.path}: {what} topic {name} holds no messages")

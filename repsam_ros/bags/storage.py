@@ -16,8 +16,10 @@ from rosbags.interfaces import Connection
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
-from repsam_ros.bags.topics import CUSTOM_KEY
 from repsam_ros.errors import DatasetError
+
+# Key in the bag's custom_data under which this package keeps frame names and checksums.
+CUSTOM_KEY = "repsam_ros"
 
 _SQLITE_DAMAGE: tuple[type[Exception], ...] = (sqlite3.Error,)
 try:

@@ -2,30 +2,120 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
-Stream = Literal["color", "depth", "info"]
+from repsam_ros.bags.storage import BagInfo, TopicInfo
+from repsam_ros.errors import ConfigError, DatasetError
+
+Stream = Literal["color", "depth", "info", "depth_info"]
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
+COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
+# What write_bag writes.
 STREAM_TYPES: dict[Stream, str] = {
     "color": IMAGE_TYPE,
     "depth": IMAGE_TYPE,
     "info": CAMERA_INFO_TYPE,
 }
-
-# Key in the bag's custom_data under which this package keeps frame names and checksums.
-CUSTOM_KEY = "repsam_ros"
+# Where image_transport publishes compressed images, below the raw topic.
+PLUGINS: dict[Stream, str] = {"color": "compressed", "depth": "compressedDepth"}
+_TRANSPORT_OF = {IMAGE_TYPE: "raw", COMPRESSED_TYPE: "compressed"}
 
 
 @dataclass(frozen=True)
 class BagTopics:
-    """Names of the three topics; the defaults are those that :func:`write_bag` writes."""
+    """Names of the topics; the defaults are those that :func:`write_bag` writes.
+
+    Attributes:
+        depth_info: Intrinsics of depth where its size or K is not that of color; empty = it is.
+        color_transport: ``raw`` or ``compressed``: which one to read where a bag has both.
+        depth_transport: Likewise.
+    """
 
     color: str = "/camera/color/image_raw"
     depth: str = "/camera/aligned_depth_to_color/image_raw"
     info: str = "/camera/color/camera_info"
+    depth_info: str = ""
+    color_transport: str = "raw"
+    depth_transport: str = "raw"
+
+    def __post_init__(self) -> None:
+        for name in self.transports().values():
+            if name not in _TRANSPORT_OF.values():
+                raise ConfigError(f"images come raw or compressed, not {name!r}")
 
     def by_stream(self) -> dict[Stream, str]:
-        return {"color": self.color, "depth": self.depth, "info": self.info}
+        names: dict[Stream, str] = {"color": self.color, "depth": self.depth, "info": self.info}
+        return {**names, "depth_info": self.depth_info} if self.depth_info else names
+
+    def types(self) -> dict[Stream, str]:
+        """Message types by stream."""
+        types = dict.fromkeys(self.by_stream(), CAMERA_INFO_TYPE)
+        for stream, transport in self.transports().items():
+            types[stream] = COMPRESSED_TYPE if transport == "compressed" else IMAGE_TYPE
+        return types
+
+    def transports(self) -> dict[Stream, str]:
+        """How the images come, by stream."""
+        return {"color": self.color_transport, "depth": self.depth_transport}
+
+
+def find_topics(info: BagInfo, topics: BagTopics) -> BagTopics:
+    """The topics as this bag has them: names of what is read, and how the images come.
+
+    An image topic is the one of the given name, whatever its type, or the compressed one below.
+
+    Raises:
+        DatasetError: One is missing, empty or of another type; says which topics there are.
+    """
+    if problems := list(topic_problems(info, topics)):
+        listing = ", ".join(f"{item.name} ({item.msgtype})" for item in info.topics)
+        raise DatasetError(f"{info.path}: {'; '.join(problems)}; the bag has: {listing}")
+    changes: dict[str, str] = {}
+    for stream, names in _candidates(topics).items():
+        topic = _first(info, names)
+        assert topic is not None, "else there is a problem"
+        changes[stream] = topic.name
+        if stream in PLUGINS:
+            changes[f"{stream}_transport"] = _TRANSPORT_OF[topic.msgtype]
+    return replace(topics, **changes)
+
+
+def topic_problems(info: BagInfo, topics: BagTopics) -> Iterator[str]:
+    """What keeps the streams from being read."""
+    for stream, names in _candidates(topics).items():
+        types = tuple(_TRANSPORT_OF) if stream in PLUGINS else (CAMERA_INFO_TYPE,)
+        yield from problems_of(info, stream, names, types)
+
+
+def problems_of(
+    info: BagInfo, what: str, names: tuple[str, ...], types: tuple[str, ...]
+) -> Iterator[str]:
+    """What keeps the first of these topics that is there from being read."""
+    topic = _first(info, names)
+    if topic is None:
+        yield f"no {what} topic {' or '.join(names)}"
+    elif topic.msgtype not in types:
+        yield f"{topic.name} holds {topic.msgtype}, expected {' or '.join(types)}"
+    elif topic.count == 0:
+        yield f"{what} topic {topic.name} holds no messages"
+
+
+def _candidates(topics: BagTopics) -> dict[Stream, tuple[str, ...]]:
+    """Names by stream under which it may have been recorded, the wanted one first."""
+    names: dict[Stream, tuple[str, ...]] = {
+        stream: (name,) for stream, name in topics.by_stream().items()
+    }
+    for stream, transport in topics.transports().items():
+        (raw,) = names[stream]
+        both = raw, f"{raw}/{PLUGINS[stream]}"
+        names[stream] = both if transport == "raw" else both[::-1]
+    return names
+
+
+def _first(info: BagInfo, names: tuple[str, ...]) -> TopicInfo | None:
+    there = {topic.name: topic for topic in info.topics}
+    return next((there[name] for name in names if name in there), None)

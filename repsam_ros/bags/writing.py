@@ -13,7 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from rosbags.rosbag2 import StoragePlugin, Writer
 
-from repsam_ros.bags.topics import CUSTOM_KEY, IMAGE_TYPE, STREAM_TYPES, BagTopics
+from repsam_ros.bags.storage import CUSTOM_KEY
+from repsam_ros.bags.topics import IMAGE_TYPE, STREAM_TYPES, BagTopics
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.messages import color_image, depth_image, label_image, ns_to_stamp
 from repsam_ros.messages.wire import typestore
@@ -99,7 +100,7 @@ def _write(
 ) -> int:
     period_ns = round(_NS_PER_S / rate_hz)
     names: dict[str, str] = {}
-    written: dict[str, str] = {str(stream): name for stream, name in topics.by_stream().items()}
+    written: dict[str, str] = {stream: topics.by_stream()[stream] for stream in STREAM_TYPES}
     types: dict[str, str] = {str(stream): kind for stream, kind in STREAM_TYPES.items()}
     if labels_topic:
         written["labels"], types["labels"] = labels_topic, IMAGE_TYPE

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import argparse
 
-_STREAMS = ("color", "depth", "info")
+_STREAMS = ("color", "depth", "info", "depth_info")
 
 
 def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares ``--color-topic``, ``--depth-topic`` and ``--info-topic``."""
-    for stream in _STREAMS:
+    """Declares ``--color-topic``, ``--depth-topic``, ``--info-topic``, ``--depth-info-topic``."""
+    for stream in _STREAMS[:3]:
         parser.add_argument(
             f"--{stream}-topic", metavar="TOPIC", help="where it is not that of `repsam bag make`"
         )
+    parser.add_argument(
+        "--depth-info-topic",
+        metavar="TOPIC",
+        help="camera info of depth, where its size or K is not that of color",
+    )
 
 
 def add_depth_scale_argument(parser: argparse.ArgumentParser) -> None:

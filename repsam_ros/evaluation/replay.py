@@ -13,7 +13,7 @@ import numpy as np
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendInfo
-from repsam_ros.bags import BagFrames, BagTopics, bag_info
+from repsam_ros.bags import BagFrame, BagFrames, BagTopics, bag_info, find_topics
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay_report import write_replay_report
@@ -73,17 +73,13 @@ def replay_bag(
     settings = settings or ReplaySettings()
     settings.truth.check(bag)
     remove_old_results(out)
-    frames = BagFrames(bag, settings.topics, round(settings.slop_s * 1e9))
+    topics = find_topics(bag_info(bag), settings.topics)
+    frames = BagFrames(bag, topics, round(settings.slop_s * 1e9))
     outcome = _Outcome()
-    for entry in track(frames, _color_count(bag, settings), "replay"):
+    for entry in track(frames, _color_count(bag, topics), "replay"):
         start_s = time.perf_counter()
         try:
-            frame = make_frame(
-                entry.color_msg,
-                entry.depth_msg,
-                entry.info_msg,
-                depth_scale_m=settings.depth_scale_m,
-            )
+            frame = _made(entry, settings)
             instances = pipeline.segment(frame)
         except FrameError as error:
             outcome.dropped[error.cause] += 1
@@ -130,8 +126,18 @@ def _summary(bag: Path, inbox: FrameInbox, outcome: _Outcome, info: BackendInfo)
     }
 
 
-def _color_count(bag: Path, settings: ReplaySettings) -> int:
-    return sum(topic.count for topic in bag_info(bag).topics if topic.name == settings.topics.color)
+def _made(entry: BagFrame, settings: ReplaySettings) -> RgbdFrame:
+    return make_frame(
+        entry.color_msg,
+        entry.depth_msg,
+        entry.info_msg,
+        depth_scale_m=settings.depth_scale_m,
+        depth_info_msg=entry.depth_info_msg,
+    )
+
+
+def _color_count(bag: Path, topics: BagTopics) -> int:
+    return sum(topic.count for topic in bag_info(bag).topics if topic.name == topics.color)
 
 
 def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:

@@ -15,7 +15,12 @@ from repsam_ros.messages.cloud import (
     unpack_cloud,
     unpack_grasps,
 )
-from repsam_ros.messages.compressed import color_from_compressed, depth_from_compressed
+from repsam_ros.messages.compressed import (
+    color_from_compressed,
+    color_from_either,
+    depth_from_compressed,
+    is_compressed,
+)
 from repsam_ros.messages.image import (
     color_from_image,
     color_image,
@@ -33,6 +38,7 @@ __all__ = [
     "Field",
     "cloud_fields",
     "color_from_compressed",
+    "color_from_either",
     "color_from_image",
     "color_image",
     "depth_from_compressed",
@@ -40,6 +46,7 @@ __all__ = [
     "depth_image",
     "grasp_fields",
     "intrinsics_from_camera_info",
+    "is_compressed",
     "label_image",
     "labels_from_image",
     "mask_from_image",

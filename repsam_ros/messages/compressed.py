@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import FrameError
-from repsam_ros.messages.image import metres_from_floats, metres_from_integers
-from repsam_ros.messages.types import CompressedImage
+from repsam_ros.messages.image import color_from_image, metres_from_floats, metres_from_integers
+from repsam_ros.messages.types import CompressedImage, Image
 
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
@@ -20,6 +20,20 @@ _DEPTH_HEADER = struct.Struct("<iff")
 _RVL_SIZE = struct.Struct("<II")
 _MAX_PIXELS = 1 << 26
 _MAX_NIBBLES = 11  # of a 32-bit number, three bits each
+
+
+def is_compressed(msg: Image | CompressedImage) -> bool:
+    """Whether it is a CompressedImage."""
+    return hasattr(msg, "format")
+
+
+def color_from_either(msg: Any) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 RGB of an Image or CompressedImage.
+
+    Raises:
+        FrameError: As by :func:`color_from_image` and :func:`color_from_compressed`.
+    """
+    return color_from_compressed(msg) if is_compressed(msg) else color_from_image(msg)
 
 
 def color_from_compressed(msg: CompressedImage) -> NDArray[np.uint8]:

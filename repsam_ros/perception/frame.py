@@ -10,9 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import FrameError
-from repsam_ros.messages.compressed import color_from_compressed, depth_from_compressed
+from repsam_ros.messages.compressed import (
+    color_from_either,
+    depth_from_compressed,
+    is_compressed,
+)
 from repsam_ros.messages.image import (
-    color_from_image,
     depth_from_image,
     intrinsics_from_camera_info,
     stamp_to_ns,
@@ -103,24 +106,18 @@ def _decoded(
     color_msg: Any, depth_msg: Any, depth_scale_m: float | None
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
     """(H, W, 3) RGB and (H, W) metres."""
-    compressed = [_is_compressed(msg) for msg in (color_msg, depth_msg)]
-    color = (color_from_compressed if compressed[0] else color_from_image)(color_msg)
-    decode_depth = depth_from_compressed if compressed[1] else depth_from_image
-    return color, decode_depth(depth_msg, depth_scale_m)
-
-
-def _is_compressed(msg: Any) -> bool:
-    return hasattr(msg, "format")
+    decode_depth = depth_from_compressed if is_compressed(depth_msg) else depth_from_image
+    return color_from_either(color_msg), decode_depth(depth_msg, depth_scale_m)
 
 
 def _holds_floats(depth_msg: Any) -> bool:
-    kind = depth_msg.format if _is_compressed(depth_msg) else depth_msg.encoding
+    kind = depth_msg.format if is_compressed(depth_msg) else depth_msg.encoding
     return str(kind).startswith("32FC1")
 
 
 def _size_px(msg: Any) -> tuple[int, ...] | None:
     """(width, height) that an image says it has; None where only its data tell."""
-    return None if _is_compressed(msg) else (msg.width, msg.height)
+    return None if is_compressed(msg) else (msg.width, msg.height)
 
 
 def _check_stamps(color_msg: Any, depth_msg: Any) -> None:

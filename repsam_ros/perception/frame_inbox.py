@@ -11,7 +11,13 @@ from typing import Any
 
 from repsam_ros.errors import FrameError
 from repsam_ros.messages import intrinsics_from_camera_info, stamp_to_ns
-from repsam_ros.perception.sync import DEFAULT_SLOP_NS, StampSynchronizer, Stream, SyncCounts
+from repsam_ros.perception.sync import (
+    DEFAULT_QUEUE_SIZE,
+    DEFAULT_SLOP_NS,
+    StampSynchronizer,
+    Stream,
+    SyncCounts,
+)
 
 _INFOS_KEPT = 30
 # Topics are delivered each on its own, so an info may come a little after its images.
@@ -54,7 +60,7 @@ class FrameInbox:
         self,
         on_complete: Callable[[CompleteFrame], None],
         slop_ns: int = DEFAULT_SLOP_NS,
-        queue_size: int = 20,
+        queue_size: int = DEFAULT_QUEUE_SIZE,
         *,
         has_depth_info: bool = False,
     ) -> None:

@@ -12,6 +12,7 @@ Item = TypeVar("Item")
 Stream = Literal["color", "depth"]
 
 DEFAULT_SLOP_NS = 30_000_000
+DEFAULT_QUEUE_SIZE = 20
 # Two free-running cameras are at most half a period apart; the rest is for jitter. An item a whole
 # period away is the partner of another one, however wide the slop.
 _PERIODS = 0.6
@@ -62,7 +63,9 @@ class StampSynchronizer(Generic[Item]):
     different moments; items of the new round are kept.
     """
 
-    def __init__(self, slop_ns: int = DEFAULT_SLOP_NS, queue_size: int = 20) -> None:
+    def __init__(
+        self, slop_ns: int = DEFAULT_SLOP_NS, queue_size: int = DEFAULT_QUEUE_SIZE
+    ) -> None:
         if slop_ns < 0 or queue_size < 1:
             raise ValueError(f"slop_ns {slop_ns} must be >= 0, queue_size {queue_size} >= 1")
         self._slop_ns = slop_ns

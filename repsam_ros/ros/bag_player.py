@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import os
 import signal
 import sys
@@ -17,14 +18,16 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
-from sensor_msgs.msg import CameraInfo, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from repsam_ros.bags import BagTopics, bag_info, read_bag
+from repsam_ros.bags import BagTopics, bag_info, find_topics, read_bag
+from repsam_ros.bags.topics import CAMERA_INFO_TYPE, COMPRESSED_TYPE, IMAGE_TYPE, Stream
 from repsam_ros.errors import ConfigError, RepsamError
 from repsam_ros.ros.processes import ProcessError
 from repsam_ros.ros.qos import input_qos
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
+_TYPES = {IMAGE_TYPE: Image, COMPRESSED_TYPE: CompressedImage, CAMERA_INFO_TYPE: CameraInfo}
 _POLL_S = 0.05
 _QUEUE = 20
 _DELIVERY_TIMEOUT_S = 10.0
@@ -58,15 +61,14 @@ def play_bag(
     """
     if not rate_factor > 0:
         raise ConfigError(f"rate factor must be positive, got {rate_factor}")
-    topics = topics or BagTopics()
-    bag_info(bag)
+    topics = find_topics(bag_info(bag), topics or BagTopics())
     stop = stop or threading.Event()
     enlarge_shared_memory()
     context = Context()
     rclpy.init(context=context, signal_handler_options=SignalHandlerOptions.NO)
     node = Node(f"bag_player_{os.getpid()}", context=context)
     try:
-        publishers = _make_publishers(node, topics, input_qos("reliable", _QUEUE))
+        publishers = make_publishers(node, topics, input_qos("reliable", _QUEUE))
         _await_subscribers(publishers, wait_s, stop)
         count = 0
         while not stop.is_set():
@@ -80,15 +82,19 @@ def play_bag(
         context.try_shutdown()
 
 
-def _make_publishers(node: Node, topics: BagTopics, qos: QoSProfile) -> dict[str, Any]:
-    types = {topics.color: Image, topics.depth: Image, topics.info: CameraInfo}
-    return {topic: node.create_publisher(kind, topic, qos) for topic, kind in types.items()}
+def make_publishers(node: Node, topics: BagTopics, qos: QoSProfile) -> dict[Stream, Any]:
+    """One for each stream of a bag."""
+    types = topics.types()
+    return {
+        stream: node.create_publisher(_TYPES[types[stream]], topic, qos)
+        for stream, topic in topics.by_stream().items()
+    }
 
 
-def _await_subscribers(publishers: dict[str, Any], wait_s: float, stop: threading.Event) -> None:
+def _await_subscribers(publishers: dict[Stream, Any], wait_s: float, stop: threading.Event) -> None:
     end_s = time.monotonic() + wait_s
     while not stop.wait(_POLL_S):
-        lonely = [topic for topic, pub in publishers.items() if not pub.get_subscription_count()]
+        lonely = [pub.topic_name for pub in publishers.values() if not pub.get_subscription_count()]
         if not lonely:
             return
         if time.monotonic() > end_s:
@@ -98,7 +104,7 @@ def _await_subscribers(publishers: dict[str, Any], wait_s: float, stop: threadin
 def _play_once(
     bag: Path,
     topics: BagTopics,
-    publishers: dict[str, Any],
+    publishers: dict[Stream, Any],
     rate_factor: float,
     stop: threading.Event,
 ) -> int:
@@ -108,12 +114,12 @@ def _play_once(
         due_s = start_s + (entry.time_ns - first_ns) / 1e9 / rate_factor
         if stop.wait(max(due_s - time.monotonic(), 0.0)):
             break
-        publishers[entry.topic].publish(entry.raw)
+        publishers[entry.stream].publish(entry.raw)
         count += 1
     return count
 
 
-def _await_delivery(publishers: dict[str, Any]) -> None:
+def _await_delivery(publishers: dict[Stream, Any]) -> None:
     """Stays until subscribers have everything: what is not acknowledged dies with the publisher."""
     from rclpy.duration import Duration
 
@@ -128,8 +134,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--rate-factor", type=float, default=1.0)
     parser.add_argument("--loop", action="store_true")
     parser.add_argument("--wait-s", type=float, default=60.0)
-    for stream, topic in BagTopics().by_stream().items():
-        parser.add_argument(f"--{stream}-topic", default=topic)
+    names = [field.name for field in dataclasses.fields(BagTopics)]
+    for name in names:
+        parser.add_argument(f"--{name}", default=getattr(BagTopics, name))
     args = parser.parse_args(argv)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -140,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             rate_factor=args.rate_factor,
             loop=args.loop,
             wait_s=args.wait_s,
-            topics=BagTopics(args.color_topic, args.depth_topic, args.info_topic),
+            topics=BagTopics(**{name: getattr(args, name) for name in names}),
             stop=stop,
         )
     except RepsamError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from repsam_ros.bags.topics import PLUGINS
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.ros.qos import input_qos
 
@@ -15,10 +16,11 @@ if TYPE_CHECKING:
     from repsam_ros.perception.sync import Stream
     from repsam_ros.ros.managed_node import ManagedNode
 
-_IMAGES: tuple[tuple[Stream, str, str], ...] = (
-    ("depth", "aligned_depth_to_color/image_raw", "compressedDepth"),
-    ("color", "color/image_raw", "compressed"),
-)
+IMAGES: dict[Stream, str] = {
+    "depth": "aligned_depth_to_color/image_raw",
+    "color": "color/image_raw",
+}
+CAMERA_INFO = "color/camera_info"
 
 
 def subscribe_camera(node: ManagedNode, on_frame: Callable[[CompleteFrame], None]) -> FrameInbox:
@@ -36,12 +38,12 @@ def subscribe_camera(node: ManagedNode, on_frame: Callable[[CompleteFrame], None
     )
     qos = input_qos(node.value("qos.reliability"), node.value("qos.depth"))
     # Served in this order when several wait: the infos are there before their images.
-    node.add_input("camera_info", CameraInfo, "color/camera_info", qos, inbox.add_info)
+    node.add_input("camera_info", CameraInfo, CAMERA_INFO, qos, inbox.add_info)
     if depth_info_topic:
         node.add_input("depth_info", CameraInfo, depth_info_topic, qos, inbox.add_depth_info)
-    for stream, topic, plugin in _IMAGES:
+    for stream, topic in IMAGES.items():
         msg_type: Any = Image
         if node.value(f"{stream}_transport") == "compressed":
-            msg_type, topic = CompressedImage, f"{node.resolve_topic_name(topic)}/{plugin}"
+            msg_type, topic = CompressedImage, f"{node.resolve_topic_name(topic)}/{PLUGINS[stream]}"
         node.add_input(stream, msg_type, topic, qos, partial(inbox.add_image, stream))
     return inbox

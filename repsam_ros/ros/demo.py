@@ -17,7 +17,7 @@ from repsam_ros.errors import DatasetError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import write_summary
 from repsam_ros.images import read_labels, write_png
-from repsam_ros.messages import color_from_image, intrinsics_from_camera_info
+from repsam_ros.messages import color_from_either, intrinsics_from_camera_info
 from repsam_ros.paths import atomic_path
 from repsam_ros.point_files import write_ply
 from repsam_ros.progress import track
@@ -115,7 +115,7 @@ def _write_overlays(bag: Path, out: Path, results: LiveResults) -> None:
         labels = read_labels(out / "labels" / f"{stamp_ns}.png")
         scores = results.scores.get(stamp_ns, np.zeros(0, np.float32))
         picture = draw_overlay(
-            color_from_image(frame.color_msg),
+            color_from_either(frame.color_msg),
             instances_of(labels, scores),
             _best_of_each(results.grasps.get(stamp_ns, [])),
             intrinsics_from_camera_info(frame.info_msg),

@@ -14,7 +14,7 @@ from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import finish_replay, remove_old_results
 from repsam_ros.evaluation.replay_truth import Truth
 from repsam_ros.images import encode_jpeg, read_labels
-from repsam_ros.messages import color_from_image
+from repsam_ros.messages import color_from_either
 from repsam_ros.paths import atomic_path
 from repsam_ros.ros.live_run import LiveResults, run_nodes_on
 from repsam_ros.structures import Instances
@@ -113,7 +113,7 @@ def _write_overlays(bag: Path, out: Path, results: LiveResults, topics: BagTopic
             continue
         scores = results.scores.get(frame.stamp_ns, np.zeros(0, np.float32))
         instances = instances_of(read_labels(path), scores)
-        picture = draw_overlay(color_from_image(frame.color_msg), instances)
+        picture = draw_overlay(color_from_either(frame.color_msg), instances)
         with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
             temporary.write_bytes(encode_jpeg(picture))
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.bags import BagTopics, bag_info
+from repsam_ros.bags import BagTopics, bag_info, find_topics
+from repsam_ros.bags.topics import PLUGINS
 from repsam_ros.evaluation.soak import unaccounted_clouds
 from repsam_ros.images import write_png
 from repsam_ros.paths import share_dir
+from repsam_ros.ros.camera_inputs import CAMERA_INFO, IMAGES
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
 from repsam_ros.ros.recorder import Recorder
 from repsam_ros.ros.session import Session, environment_set, private_environment
@@ -72,7 +75,7 @@ def run_nodes_on(
         every_frame: Frames wait for the nodes where these are too slow; else the nodes drop
             them as stale, as on a robot.
     """
-    topics = topics or BagTopics()
+    topics = find_topics(bag_info(bag), topics or BagTopics())
     results = LiveResults()
 
     def on_labels(stamp_ns: int, labels: NDArray[np.uint16]) -> None:
@@ -124,15 +127,10 @@ def started_nodes(
 ) -> Iterator[tuple[ProcessGroup, Session]]:
     """The nodes' processes, unconfigured, and a session, on a domain of their own.
 
-    For the arguments see :func:`run_nodes_on`.
+    For the arguments see :func:`run_nodes_on`; ``topics`` are those that are really there.
     """
     topics = topics or BagTopics()
     environment = private_environment()
-    inputs = {
-        "color/image_raw": topics.color,
-        "aligned_depth_to_color/image_raw": topics.depth,
-        "color/camera_info": topics.info,
-    }
     reliable = {"qos.reliability": "reliable", "qos.depth": str(_QUEUE)}
     if every_frame:
         reliable["max_waiting"] = str(_ALL)
@@ -148,9 +146,10 @@ def started_nodes(
                 **reliable,
                 "qos.output_depth": str(_QUEUE),
                 "backend_swap": "false",  # one backend for all frames
+                **_transports(topics),
                 **(parameters or {}),
             },
-            remappings=inputs,
+            remappings=_remappings(topics),
         )
         processes.start("perception node", command)
         if planner:
@@ -165,11 +164,26 @@ def started_nodes(
             yield processes, session
 
 
+def _transports(topics: BagTopics) -> dict[str, str]:
+    """What the perception node has to know of the topics."""
+    images = {f"{stream}_transport": kind for stream, kind in topics.transports().items()}
+    return {**images, "depth_info_topic": json.dumps(topics.depth_info)}
+
+
+def _remappings(topics: BagTopics) -> dict[str, str]:
+    """From the perception node's names to those of the bag."""
+    names = {CAMERA_INFO: topics.info}
+    for stream, name in IMAGES.items():
+        is_raw = topics.transports()[stream] == "raw"
+        names[name if is_raw else f"{name}/{PLUGINS[stream]}"] = topics.by_stream()[stream]
+    return names
+
+
 def _player_command(bag: Path, topics: BagTopics, rate_factor: float) -> list[str]:
     command = [sys.executable, "-m", "repsam_ros.ros.bag_player", str(bag)]
     command += ["--rate-factor", str(rate_factor)]
-    for stream, topic in topics.by_stream().items():
-        command += [f"--{stream}-topic", topic]
+    for name, value in asdict(topics).items():
+        command += [f"--{name}", value]
     return command
 
 

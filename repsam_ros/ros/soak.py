@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 
 from repsam_ros import __version__
-from repsam_ros.bags import BagFrames, BagTopics
+from repsam_ros.bags import BagFrames, BagTopics, bag_info, find_topics
+from repsam_ros.bags.topics import Stream
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.evaluation.replay import latency_ms, write_summary
 from repsam_ros.evaluation.soak import (
@@ -27,6 +28,7 @@ from repsam_ros.evaluation.soak import (
 from repsam_ros.evaluation.soak_table import markdown
 from repsam_ros.messages.wire import typestore
 from repsam_ros.paths import atomic_path
+from repsam_ros.ros.bag_player import make_publishers
 from repsam_ros.ros.frame_statistics import DURATIONS_KEPT
 from repsam_ros.ros.live_run import PERCEPTION, PLANNER, started_nodes
 from repsam_ros.ros.processes import ProcessGroup
@@ -75,13 +77,14 @@ def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
         DatasetError: The bag cannot be read.
         ProcessError: A node did not start.
     """
-    frames = _wire_frames(bag, settings.topics)
+    topics = find_topics(bag_info(bag), settings.topics)
+    frames = _wire_frames(bag, topics)
     (out / "soak.json").unlink(missing_ok=True)
-    with started_nodes(planner=True, parameters=settings.parameters, topics=settings.topics) as (
+    with started_nodes(planner=True, parameters=settings.parameters, topics=topics) as (
         processes,
         session,
     ):
-        run = _Run(settings, session, processes)
+        run = _Run(settings, topics, session, processes)
         session.bring_up(PERCEPTION, PLANNER)
         run.connect()
         run.send(frames)
@@ -94,14 +97,16 @@ def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
     return summary
 
 
-def _wire_frames(bag: Path, topics: BagTopics) -> list[dict[str, bytearray]]:
+def _wire_frames(bag: Path, topics: BagTopics) -> list[dict[Stream, bytearray]]:
     frames = []
     for frame in BagFrames(bag, topics):
-        messages = {"info": frame.info_msg, "depth": frame.depth_msg, "color": frame.color_msg}
+        messages: dict[Stream, Any] = {"info": frame.info_msg, "depth_info": frame.depth_info_msg}
+        messages |= {"depth": frame.depth_msg, "color": frame.color_msg}
         frames.append(
             {
                 stream: bytearray(typestore().serialize_cdr(msg, msg.__msgtype__))
                 for stream, msg in messages.items()
+                if msg is not None
             }
         )
         if len(frames) == _FRAMES_KEPT:
@@ -114,7 +119,13 @@ def _wire_frames(bag: Path, topics: BagTopics) -> list[dict[str, bytearray]]:
 class _Run:
     """One run; callbacks come in the session's thread."""
 
-    def __init__(self, settings: SoakSettings, session: Session, processes: ProcessGroup) -> None:
+    def __init__(
+        self,
+        settings: SoakSettings,
+        topics: BagTopics,
+        session: Session,
+        processes: ProcessGroup,
+    ) -> None:
         self._settings, self._session, self._processes = settings, session, processes
         self.usage = UsageRecorder(processes.children)
         self._sent_s: dict[int, float] = {}
@@ -122,12 +133,8 @@ class _Run:
         self._grasps = 0
         self._crash = ""
         qos = input_qos("reliable", _QUEUE)
-        node, topics = session.node, settings.topics
-        self._publishers = {
-            "info": node.create_publisher(CameraInfo, topics.info, qos),
-            "depth": node.create_publisher(Image, topics.depth, qos),
-            "color": node.create_publisher(Image, topics.color, qos),
-        }
+        node = session.node
+        self._publishers = make_publishers(node, topics, qos)
         # As bytes: this process must not be what is too slow.
         node.create_subscription(Image, f"{PERCEPTION}/labels", self._on_labels, qos, raw=True)
         node.create_subscription(
@@ -152,7 +159,7 @@ class _Run:
 
         self._session.wait_until(are_linked, 60.0, "the nodes to find each other")
 
-    def send(self, frames: list[dict[str, bytearray]]) -> None:
+    def send(self, frames: list[dict[Stream, bytearray]]) -> None:
         """Sends frames at the rate until the time is over or a node is gone."""
         period_s = 1 / self._settings.rate_hz
         start_s = time.monotonic()
