@@ -19,12 +19,12 @@ from repsam_ros.config import to_plain
 from repsam_ros.datasets import Dataset, Sample, dataset_format, open_dataset
 from repsam_ros.errors import RepsamError
 from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, model_and_modality
-from repsam_ros.evaluation.benchmark_table import NOT_SUPPORTED, markdown
+from repsam_ros.evaluation.benchmark_table import markdown
 from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.evaluate import predict_with, summarize
 from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
 from repsam_ros.evaluation.modality import seen
-from repsam_ros.evaluation.prompting import JITTERED_BOX, PROMPTS, score_prompted, supports
+from repsam_ros.evaluation.prompting import JITTERED_BOX, PROMPTS, score_prompted
 from repsam_ros.evaluation.published_results import PUBLISHED
 from repsam_ros.evaluation.report import ImageResult
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
@@ -44,7 +44,7 @@ class Cell:
     """One data set, method and kind of prompt.
 
     Attributes:
-        state: ``measured``, ``failed``, ``not supported`` or ``left out``.
+        state: ``measured``, ``failed`` or ``left out``.
         reason: Why it was not measured.
         metrics: Percent: what ``repsam eval`` gives, or the mean of ``prompted_miou``.
     """
@@ -139,8 +139,6 @@ def _dataset_cells(
 def _cell(
     cell: Cell, config: BenchmarkConfig, pipeline: Pipeline, frames: _Frames, folder: Path
 ) -> Cell:
-    if cell.protocol != AUTOMATIC and not supports(pipeline, cell.protocol):
-        return replace(cell, state=NOT_SUPPORTED, reason="the model takes no boxes")
     key = {
         "dataset": [frames.kind, to_plain(config.roots[cell.dataset])],
         "see": frames.modality,

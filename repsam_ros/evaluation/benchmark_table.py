@@ -13,7 +13,6 @@ _COLUMNS = {
     "ap": "AP",
     "prompted_miou": "mIoU prompted",
 }
-NOT_SUPPORTED = "not supported"
 # What shares of full fine-tuning are about.
 _SHARED = "strict_miou"
 _PROMPTS = """\
@@ -26,7 +25,9 @@ Kinds of prompts:
   width or height, at most 20 px of an image whose longer side is 1024 px; seed {seed}.
 
 Prompted objects are known, so nothing is searched: their mIoU does not compare with the others.
-Boxes are not supported by a model that was trained with points alone.
+No model here takes boxes itself. Boxes are answered through points inside them: of the instances
+that a model finds by itself and its masks of five points in the box, the one that fits the box best
+is taken and cut to it. A model that was trained with boxes is another matter.
 
 Stored: numbers in the method's own file; an adapter's file holds what was trained and nothing of
 its base.
@@ -66,30 +67,14 @@ def _dataset_lines(
     share = [] if full is None else [f"share of `{_short(full)}`, {_COLUMNS[_SHARED]}"]
     heads = ["method", "prompts", "images", *_COLUMNS.values(), *share, "stored"]
     of = None if full is None else _mean_of(full, cells)
-    shown = [cell for cell in cells if cell["state"] != NOT_SUPPORTED]
-    rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in shown]
+    rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in cells]
     rows += [_published(row, full) for row in published]
     lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
-    lines += _remarks(cells)
+    failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
+    lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
     if published:
         papers = "; ".join(f"{row['method']}: {row['source']}" for row in published)
         lines += ["", f"Rows in italics are published results, not measured here ({papers})."]
-    return lines
-
-
-def _remarks(cells: list[dict[str, Any]]) -> list[str]:
-    """Why some of it was not measured."""
-    lines: list[str] = []
-    refused: dict[tuple[str, str], list[str]] = {}
-    for cell in cells:
-        if cell["state"] == NOT_SUPPORTED:
-            refused.setdefault((cell["protocol"], cell["reason"]), []).append(
-                f"`{_short(cell['method'])}`"
-            )
-    for (protocol, reason), methods in refused.items():
-        lines += ["", f"Not supported: {protocol} ({reason}), by {', '.join(methods)}."]
-    failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
-    lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
     return lines
 
 
@@ -103,7 +88,8 @@ def _measured(
     cell: dict[str, Any], subject: dict[str, Any], full: str | None, of: float | None
 ) -> list[str]:
     metrics, stored = cell["metrics"], subject["stored_values"]
-    begin = [f"`{_short(cell['method'])}`", cell["protocol"]]
+    through = ", through points" if cell["protocol"].endswith(" box") else ""
+    begin = [f"`{_short(cell['method'])}`", cell["protocol"] + through]
     end = "-" if stored is None else f"{stored:,}"
     if cell["state"] != "measured":
         blank = ["-"] * (len(_COLUMNS) - (full is None))

@@ -1,19 +1,23 @@
-"""Prompts made from the truth, and how good the masks are that a network gives for them."""
+"""Prompts made from the truth, and how good the masks are that a network gives for them.
+
+No network here was trained with boxes, and exported graphs take points alone. So a box is answered
+through points: of the instances that the pipeline finds by itself and the masks of some points
+inside the box, the one that fits it best is taken and cut to it.
+"""
 
 from __future__ import annotations
-
-from typing import Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.backends import Decoded, Encoded
+from repsam_ros.backends import Encoded
 from repsam_ros.datasets import Sample
-from repsam_ros.errors import BackendError, FrameError
+from repsam_ros.errors import FrameError
 from repsam_ros.evaluation.metrics import prompted_miou
-from repsam_ros.perception.canvas import depth_at, points_on_canvas, to_frame
-from repsam_ros.perception.masks import mask_thresholds
+from repsam_ros.perception.canvas import Canvas, depth_at, points_on_canvas, to_frame
+from repsam_ros.perception.guidance import points_inside
+from repsam_ros.perception.masks import mask_thresholds, stability
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.structures import RgbdFrame
 
@@ -23,19 +27,6 @@ PROMPTS = (POINT, BOX, JITTERED_BOX)
 # The noise that Segment Anything was trained with (Kirillov et al., ICCV 2023, appendix A).
 _JITTER_SHARE, _MAX_JITTER_PX = 0.1, 20.0
 _JITTER_REFERENCE_PX = 1024
-
-
-@runtime_checkable
-class BoxBackend(Protocol):
-    """A backend whose network was trained with boxes, too."""
-
-    def decode_boxes(self, encoded: Encoded, boxes_px: NDArray[np.float32]) -> Decoded:
-        """Decodes all (N, 4) canvas boxes of left, top, right, bottom in one batch."""
-
-
-def supports(pipeline: Pipeline, prompt: str) -> bool:
-    """Whether the model takes prompts of this kind."""
-    return prompt == POINT or isinstance(pipeline.backend, BoxBackend)
 
 
 def score_prompted(
@@ -110,22 +101,66 @@ def jittered(
 def prompted_masks(
     pipeline: Pipeline, frame: RgbdFrame, prompts: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """(N, H, W) masks of (N, 2) points or (N, 4) boxes, which may overlap.
-
-    Raises:
-        BackendError: The model takes no boxes.
-    """
-    backend = pipeline.backend
+    """(N, H, W) masks of (N, 2) points or (N, 4) boxes, which may overlap."""
     canvas, encoded = pipeline.encode(frame)
     frame_px = frame.depth_m.shape
-    corners = points_on_canvas(prompts.reshape(-1, 2), canvas, frame_px)
-    on_canvas = corners.reshape(prompts.shape)
     if prompts.shape[1] == 2:
-        decoded = backend.decode(encoded, on_canvas)
-    elif isinstance(backend, BoxBackend):
-        decoded = backend.decode_boxes(encoded, on_canvas)
-    else:
-        raise BackendError(f"{backend.info().model} takes no boxes")
+        return _of_points(pipeline, canvas, encoded, prompts, frame_px)[0]
+    found = pipeline.segment(frame)
+    own = found.labels == np.arange(1, len(found) + 1)[:, None, None]
+    result = np.zeros((len(prompts), *frame_px), bool)
+    for mask, box_px in zip(result, prompts, strict=True):
+        points_px = points_inside(box_px[[[0, 1], [2, 1], [2, 3], [0, 3]]], frame_px)
+        asked, asked_scores = _of_points(pipeline, canvas, encoded, points_px, frame_px)
+        masks = np.concatenate((asked, own))
+        best = boxed_mask(masks, np.concatenate((asked_scores, found.scores)), box_px)
+        inside = _pixels(box_px)
+        mask[inside] = masks[best][inside]
+    return result
+
+
+def boxed_mask(
+    masks: NDArray[np.bool_], scores: NDArray[np.float32], box_px: NDArray[np.float32]
+) -> int:
+    """Index of the (N, H, W) mask that a box means: sure, inside it, as wide and high as it.
+
+    What an object's box is filled with can be another object in front; how far a mask reaches
+    tells the two apart, and how much of the box it covers does not.
+    """
+    return int((scores * [_fit(mask, box_px) for mask in masks]).argmax())
+
+
+def _fit(mask: NDArray[np.bool_], box_px: NDArray[np.float32]) -> float:
+    """IoU of a mask's own tight box with a box, times the share of the mask in it."""
+    area = int(mask.sum())
+    if not area:
+        return 0.0
+    own_px = tight_box(mask)
+    shared_px = np.concatenate(
+        (np.maximum(own_px[:2], box_px[:2]), np.minimum(own_px[2:], box_px[2:]))
+    )
+    shared, own, box = (
+        float(np.maximum(each[2:] - each[:2] + 1, 0).prod()) for each in (shared_px, own_px, box_px)
+    )
+    return shared / (own + box - shared) * int(mask[_pixels(box_px)].sum()) / area
+
+
+def _pixels(box_px: NDArray[np.float32]) -> tuple[slice, slice]:
+    left, top, right, bottom = np.rint(box_px).astype(int)
+    return slice(top, bottom + 1), slice(left, right + 1)
+
+
+def _of_points(
+    pipeline: Pipeline,
+    canvas: Canvas,
+    encoded: Encoded,
+    points_px: NDArray[np.float32],
+    frame_px: tuple[int, int],
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """(N, H, W) masks of (N, 2) points of the frame, and their (N,) scores."""
+    settings = pipeline.settings.masks
+    decoded = pipeline.backend.decode(encoded, points_on_canvas(points_px, canvas, frame_px))
     depth_m, _ = depth_at(canvas, decoded.mask_logits.shape[1:])
-    thresholds = mask_thresholds(decoded.mask_logits, depth_m, pipeline.settings.masks)
-    return to_frame(decoded.mask_logits - thresholds, canvas, frame_px) > 0
+    logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings)
+    scores = decoded.predicted_iou * stability(logits, settings.stability_offset)
+    return to_frame(logits, canvas, frame_px) > 0, scores

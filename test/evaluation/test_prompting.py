@@ -12,16 +12,15 @@ from hypothesis.extra.numpy import arrays
 
 from repsam_ros.backends import BackendInfo, Decoded, Encoded
 from repsam_ros.datasets import Sample, open_dataset
-from repsam_ros.errors import BackendError
 from repsam_ros.evaluation.prompting import (
     BOX,
     JITTERED_BOX,
     POINT,
+    boxed_mask,
     deepest_point,
     jittered,
     prompted_masks,
     score_prompted,
-    supports,
     tight_box,
 )
 from repsam_ros.perception.pipeline import Pipeline, PipelineSettings, open_pipeline
@@ -56,11 +55,23 @@ class PointFiller:
         return Decoded(logits, np.ones(len(boxes_px), np.float32))
 
 
-class BoxFiller(PointFiller):
-    """Answers boxes with all of the box."""
+class ObjectFiller(PointFiller):
+    """Answers each point with the topmost of the boxes of a frame that it lies in."""
 
-    def decode_boxes(self, encoded: Encoded, boxes_px: np.ndarray) -> Decoded:
-        return self._filled(boxes_px)
+    boxes_px: tuple[tuple[float, ...], ...] = ((5, 10, 24, 29), (30, 12, 49, 39))
+    scores: tuple[float, ...] = (0.5, 0.5)
+    beyond_px = 0
+
+    def decode(self, encoded: Encoded, points_px: np.ndarray) -> Decoded:
+        boxes_px = 2 * np.array(self.boxes_px, np.float32) + 0.5
+        left, top, right, bottom = boxes_px.T[..., None]
+        x, y = points_px.T
+        inside = (left <= x) & (x <= right) & (top <= y) & (y <= bottom)
+        topmost = inside.argmax(axis=0)
+        wide_px = boxes_px[topmost] + np.array([0, 0, self.beyond_px, 0], np.float32)
+        nothing = ~inside.any(axis=0)
+        logits = np.where(nothing[:, None, None], -9, self._filled(wide_px).mask_logits)
+        return Decoded(logits.astype(np.float32), np.array(self.scores, np.float32)[topmost])
 
 
 def two_boxes() -> Sample:
@@ -120,11 +131,62 @@ def test_jitter_is_a_tenth_of_the_box_and_limited() -> None:
 
 
 def test_boxes_come_back_in_pixels_of_the_frame() -> None:
-    pipeline = Pipeline(BoxFiller(), PipelineSettings())
-    assert score(pipeline, BOX) == pytest.approx(1, abs=0.02)
+    pipeline = Pipeline(ObjectFiller(), PipelineSettings())
+    assert score(pipeline, BOX) == 1
     first, second = (score(pipeline, JITTERED_BOX, seed=seed) for seed in (0, 1))
-    assert 0.5 < first < 0.97 and first != second
+    assert 0.8 < first < 1 and 0.8 < second < 1 and first != second
     assert score(pipeline, JITTERED_BOX) == first
+
+
+def test_a_surer_object_in_front_is_not_what_a_box_means() -> None:
+    class Occluded(ObjectFiller):
+        boxes_px = ((20, 5, 26, 45), (10, 15, 40, 30))
+        scores = (0.9, 0.4)
+
+    frame = two_boxes().frame
+    (mask,) = prompted_masks(
+        Pipeline(Occluded(), PipelineSettings()), frame, np.array([[10, 15, 40, 30]], np.float32)
+    )
+    assert mask[15:31, 10:41].all() and mask.sum() == 16 * 31
+
+
+def test_a_box_also_gets_what_the_model_finds_by_itself() -> None:
+    """None of the points in a box lies on a thin object along its left side."""
+
+    class Finder(ObjectFiller):
+        boxes_px = ((10, 5, 11, 40),)
+        scores = (0.9,)
+
+        def encode(self, color: np.ndarray, depth_m: np.ndarray, intrinsics: np.ndarray) -> Encoded:
+            heatmap = np.zeros((24, 32), np.float32)
+            heatmap[10, 5] = 0.9
+            return Encoded(heatmap, None)
+
+    frame, box_px = two_boxes().frame, np.array([[10, 5, 40, 40]], np.float32)
+    (mask,) = prompted_masks(Pipeline(Finder(), PipelineSettings()), frame, box_px)
+    assert mask[5:41, 10:12].all() and mask.sum() == 36 * 2
+
+
+def test_masks_are_cut_to_the_box() -> None:
+    class Wide(ObjectFiller):
+        beyond_px = 20
+
+    box_px = np.array([[5, 10, 24, 29]], np.float32)
+    (mask,) = prompted_masks(Pipeline(Wide(), PipelineSettings()), two_boxes().frame, box_px)
+    assert mask[10:30, 5:25].all() and mask.sum() == 20 * 20
+
+
+def test_of_masks_the_one_that_is_sure_inside_and_as_large_as_the_box_is_meant() -> None:
+    masks = np.zeros((5, 30, 40), bool)
+    masks[0, 10:20, 10:30] = True
+    masks[1, 10:20, 10:20] = True  # half of it
+    masks[2, 5:25, 10:30] = True  # beyond it
+    masks[3] = masks[0]  # less sure
+    scores = np.array([0.8, 0.9, 0.9, 0.7, 1.0], np.float32)
+    box_px = np.array([10, 10, 29, 19], np.float32)
+    assert boxed_mask(masks, scores, box_px) == 0
+    assert boxed_mask(masks[1:], scores[1:], box_px) == 2
+    assert boxed_mask(masks[1:3], np.array([0.9, 0.3], np.float32), box_px) == 0
 
 
 def test_points_come_back_in_pixels_of_the_frame() -> None:
@@ -137,21 +199,12 @@ def test_points_come_back_in_pixels_of_the_frame() -> None:
     assert 0 < score(pipeline, POINT) < 0.2
 
 
-def test_a_model_of_points_takes_no_boxes() -> None:
-    pipeline = Pipeline(PointFiller(), PipelineSettings())
-    assert supports(pipeline, POINT) and not supports(pipeline, JITTERED_BOX)
-    assert supports(Pipeline(BoxFiller(), PipelineSettings()), BOX)
-    with pytest.raises(BackendError, match="filler takes no boxes"):
-        score(pipeline, BOX)
-
-
 def test_masks_that_run_into_unknown_pixels_count_where_the_whole_image_does() -> None:
-    class Wide(BoxFiller):
-        def decode_boxes(self, encoded: Encoded, boxes_px: np.ndarray) -> Decoded:
-            return self._filled(boxes_px + np.array([0, 0, 20, 0], np.float32))
+    class Wide(ObjectFiller):
+        beyond_px = 20
 
     pipeline = Pipeline(Wide(), PipelineSettings())
-    assert score(pipeline, BOX, whole=True) < score(pipeline, BOX) - 0.1
+    assert score(pipeline, POINT, whole=True) < score(pipeline, POINT) - 0.1
 
 
 def test_an_image_without_objects_is_not_asked_for() -> None:
