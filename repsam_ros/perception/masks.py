@@ -27,6 +27,8 @@ class MaskSettings:
         mask_threshold_without_depth: The same for a mask without depth, as on glass. A mask with
             depth in part, in 30 to 90 % of its pixels, gets one in between.
         min_score: Masks scored below are left out; score = predicted IoU x stability.
+        nms_threshold: Masks are compared at this logit where they reach lower: there they also
+            hold pixels of their neighbours.
         nms_iou: Of two masks that overlap more than this, the better one stays.
         nms_containment: So it is when this share of the smaller one lies in the other.
         stability_offset: Logit offset of the stability score, around the threshold.
@@ -39,6 +41,7 @@ class MaskSettings:
     mask_threshold: float = -2.0
     mask_threshold_without_depth: float = 0.0
     min_score: float = 0.3
+    nms_threshold: float = -0.5
     nms_iou: float = 0.5
     nms_containment: float = 0.65
     stability_offset: float = 1.0
@@ -81,9 +84,19 @@ def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]
 
 
 def suppress(
-    masks: NDArray[np.bool_], scores: NDArray[np.float32], settings: MaskSettings
+    logits: NDArray[np.float32],
+    thresholds: NDArray[np.float32],
+    scores: NDArray[np.float32],
+    settings: MaskSettings,
 ) -> NDArray[np.intp]:
-    """Non-maximum suppression of (N, h, w) masks; returns the kept indices, best first."""
+    """Non-maximum suppression; returns the indices of the masks that stay, best first.
+
+    Args:
+        logits: (N, h, w).
+        thresholds: (N, 1, 1) logit from which a pixel belongs to each mask.
+        scores: (N,).
+    """
+    masks = logits > np.maximum(thresholds, settings.nms_threshold)
     flat = masks.reshape(len(masks), -1).astype(np.float32)
     overlap = flat @ flat.T
     area = overlap.diagonal()

@@ -26,6 +26,7 @@ from repsam_ros.perception.canvas import (
     points_on_canvas,
     points_on_frame,
 )
+from repsam_ros.perception.closer_look import CloserLookSettings, closer_region
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.perception.fragments import FragmentSettings, group_fragments
 from repsam_ros.perception.guidance import (
@@ -58,6 +59,7 @@ class PipelineSettings:
         region: The part of the picture that is segmented; the rest is surroundings.
         masks: How masks are chosen.
         fragments: How pieces of an object behind another are joined.
+        closer_look: When a frame of small objects is segmented a second time, closer.
         cloud: How the cloud is made.
     """
 
@@ -66,6 +68,7 @@ class PipelineSettings:
     region: RegionSettings = field(default_factory=RegionSettings)
     masks: MaskSettings = field(default_factory=MaskSettings)
     fragments: FragmentSettings = field(default_factory=FragmentSettings)
+    closer_look: CloserLookSettings = field(default_factory=CloserLookSettings)
     cloud: CloudSettings = field(default_factory=CloudSettings)
 
     def __post_init__(self) -> None:
@@ -118,11 +121,24 @@ class Pipeline:
     ) -> Instances:
         guidance.check(frame.depth_m.shape)
         if not settings.region.is_set:
-            return self._segment_part(frame, guidance, settings)
+            return self._look(frame, guidance, settings)
         part, part_guidance = settings.region.cut(frame, guidance)
         part_guidance.check(part.depth_m.shape)
-        instances = self._segment_part(part, part_guidance, settings)
+        instances = self._look(part, part_guidance, settings)
         return settings.region.paste(instances, frame.depth_m.shape)
+
+    def _look(self, frame: RgbdFrame, guidance: Guidance, settings: PipelineSettings) -> Instances:
+        instances = self._segment_part(frame, guidance, settings)
+        # A prompt from outside says where to look, and may reach beyond what is found.
+        if guidance.outline_px is not None:
+            return instances
+        region = closer_region(instances, self.backend.canvas_px, settings.closer_look)
+        if region is None:
+            return instances
+        part, part_guidance = region.cut(frame, guidance)
+        closer = self._segment_part(part, part_guidance, settings)
+        found = len(closer.scores) > 0
+        return region.paste(closer, frame.depth_m.shape) if found else instances
 
     def _segment_part(
         self, frame: RgbdFrame, guidance: Guidance, settings: PipelineSettings
@@ -217,14 +233,15 @@ def _choose(
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
     """Indices of the masks that stay, their logits (N, h, w), and the scores of all masks."""
     depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
-    logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
+    thresholds = mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
+    logits = decoded.mask_logits - thresholds
     scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
     if guidance.outline_px is not None:
         on_canvas = points_on_canvas(guidance.outline_px, canvas, frame_px)
         step = logits.shape[1] / canvas.depth_m.shape[0]
         best = wanted_mask(logits > 0, scores, (on_canvas + 0.5) * np.float32(step) - 0.5)
         return np.array([best]), logits[[best]], scores
-    kept = suppress(logits > 0, scores, settings.masks)
+    kept = suppress(decoded.mask_logits, thresholds, scores, settings.masks)
     if len(kept) == 0:
         return kept, logits[:0], scores
     groups = group_fragments(logits[kept], scores[kept], depth_m, mask_camera, settings.fragments)

@@ -24,22 +24,37 @@ def square(top: int, left: int, side: int, size: int = 40) -> np.ndarray:
     return mask
 
 
+def stays(masks: list[np.ndarray], scores: list[float], **values: float) -> list[int]:
+    """Of masks whose logits are steep: 9 inside, -9 outside, or given as logits."""
+    logits = [np.where(m, 9, -9) if m.dtype == bool else m for m in masks]
+    thresholds = np.full((len(masks), 1, 1), -2, np.float32)
+    settings = MaskSettings(**values)  # type: ignore[arg-type]
+    found: list[int] = suppress(
+        np.stack(logits).astype(np.float32), thresholds, np.array(scores, np.float32), settings
+    ).tolist()
+    return found
+
+
 def test_of_two_equal_masks_the_better_stays() -> None:
-    masks = np.stack([square(5, 5, 10), square(5, 6, 10), square(25, 25, 8)])
-    kept = suppress(masks, np.array([0.7, 0.9, 0.8], np.float32), MaskSettings())
-    assert kept.tolist() == [1, 2]
+    masks = [square(5, 5, 10), square(5, 6, 10), square(25, 25, 8)]
+    assert stays(masks, [0.7, 0.9, 0.8]) == [1, 2]
 
 
 def test_a_part_inside_a_whole_is_suppressed() -> None:
-    masks = np.stack([square(5, 5, 20), square(6, 6, 6)])
-    kept = suppress(masks, np.array([0.9, 0.8], np.float32), MaskSettings())
-    assert kept.tolist() == [0]
+    assert stays([square(5, 5, 20), square(6, 6, 6)], [0.9, 0.8]) == [0]
 
 
 def test_weak_and_empty_masks_are_left_out() -> None:
-    masks = np.stack([square(0, 0, 10), np.zeros((40, 40), bool)])
-    kept = suppress(masks, np.array([0.3, 0.9], np.float32), MaskSettings(min_score=0.5))
-    assert kept.tolist() == []
+    assert stays([square(0, 0, 10), np.zeros((40, 40), bool)], [0.3, 0.9], min_score=0.5) == []
+
+
+def test_a_mask_that_reaches_into_its_neighbour_does_not_suppress_it() -> None:
+    box = square(5, 5, 20)
+    # Sure of the box, and not quite sure that the smaller one beside it is another.
+    both = np.where(square(5, 25, 8), -1.5, np.where(box, 9, -9)).astype(np.float32)
+    beside = square(5, 25, 8)
+    assert stays([both, beside], [0.9, 0.8]) == [0, 1]
+    assert stays([both, beside], [0.9, 0.8], nms_threshold=-2.0) == [0]
 
 
 def test_stability_is_one_for_steep_and_low_for_flat_masks() -> None:

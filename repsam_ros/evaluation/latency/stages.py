@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +17,16 @@ NETWORK = ("encoder", "decoder")
 FRAME = "frame"
 
 
+# What the pipeline does after each call of the network.
+_AFTER = {"encoder": "prompts", "decoder": "masks"}
+
+
 class _NotingBackend:
-    """A backend that notes when the pipeline calls it and when it is done."""
+    """A backend that notes each call: stage, when the pipeline calls and when it is done."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        self.marks_s: list[float] = []
+        self.calls: list[tuple[str, float, float]] = []
 
     @property
     def canvas_px(self) -> tuple[int, int]:
@@ -35,15 +38,15 @@ class _NotingBackend:
         depth_m: NDArray[np.float32],
         intrinsics: NDArray[np.float32],
     ) -> Encoded:
-        self.marks_s.append(time.perf_counter())
+        start_s = time.perf_counter()
         encoded = self._backend.encode(color, depth_m, intrinsics)
-        self.marks_s.append(time.perf_counter())
+        self.calls.append(("encoder", start_s, time.perf_counter()))
         return encoded
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
-        self.marks_s.append(time.perf_counter())
+        start_s = time.perf_counter()
         decoded = self._backend.decode(encoded, points_px)
-        self.marks_s.append(time.perf_counter())
+        self.calls.append(("decoder", start_s, time.perf_counter()))
         return decoded
 
     def info(self) -> BackendInfo:
@@ -66,20 +69,26 @@ class TimedPipeline:
         return self._pipeline.info
 
     def perceive(self, frame: RgbdFrame) -> dict[str, float]:
-        """Seconds by stage, and of the whole ``frame``."""
-        marks_s = self._noting.marks_s
-        marks_s.clear()
+        """Seconds by stage, and of the whole ``frame``.
+
+        A second look counts for the same stages, its preparation for ``masks``.
+        """
+        self._noting.calls.clear()
         start_s = time.perf_counter()
         # The two halves of Pipeline.perceive.
         instances = self._pipeline.segment(frame)
         segmented_s = time.perf_counter()
         build_cloud(frame, instances, self._pipeline.settings.cloud)
         end_s = time.perf_counter()
-        if len(marks_s) == 2:  # nothing was prompted
-            marks_s += [segmented_s, segmented_s]
-        marks_s = [start_s, *marks_s, segmented_s, end_s]
-        stages = (end - start for start, end in pairwise(marks_s))
-        return {**dict(zip(STAGES, stages, strict=True)), FRAME: end_s - start_s}
+        stages = dict.fromkeys(STAGES, 0.0)
+        between, since_s = "preparation", start_s
+        for stage, called_s, done_s in self._noting.calls:
+            stages[between] += called_s - since_s
+            stages[stage] += done_s - called_s
+            between, since_s = _AFTER[stage], done_s
+        stages[between] += segmented_s - since_s
+        stages["clouds"] = end_s - segmented_s
+        return {**stages, FRAME: end_s - start_s}
 
     def segment(self, frame: RgbdFrame) -> NDArray[np.uint16]:
         """The label map alone."""
