@@ -5,8 +5,6 @@ A backend is a module in this folder with ``build(config) -> Backend``; its file
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import BackendError, ConfigError
+from repsam_ros.plugins import load_plugin, plugin_names
 
 PRECISIONS = ("fp32", "bf16", "fp16")
 
@@ -119,8 +118,7 @@ class Backend(Protocol):
 
 def backend_names() -> tuple[str, ...]:
     """Names of the backends that exist."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
+    return plugin_names(__name__)
 
 
 def open_backend(config: BackendConfig) -> Backend:
@@ -131,12 +129,8 @@ def open_backend(config: BackendConfig) -> Backend:
         BackendError: Its library or device is missing.
         CheckpointError: The weights are missing or broken.
     """
-    if config.name not in backend_names():
-        raise ConfigError(
-            f"unknown backend {config.name!r}; there are {', '.join(backend_names())}"
-        )
     try:
-        module = importlib.import_module(f"{__name__}.{config.name}")
+        module = load_plugin(__name__, "backend", config.name)
     except ImportError as error:
         raise BackendError(f"backend {config.name} needs a package: {error}") from error
     backend: Backend = module.build(config)

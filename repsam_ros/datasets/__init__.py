@@ -10,8 +10,6 @@ that begin with an underscore are no formats.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
@@ -24,6 +22,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.config import build_config
 from repsam_ros.errors import ConfigError, DatasetError, shortened
+from repsam_ros.plugins import load_plugin, plugin_names
 from repsam_ros.structures import RgbdFrame
 
 
@@ -101,10 +100,9 @@ class LazyDataset:
         return (self[index] for index in range(len(self)))
 
 
-def dataset_names() -> list[str]:
+def dataset_names() -> tuple[str, ...]:
     """What :func:`open_dataset` knows."""
-    modules = pkgutil.iter_modules(__path__)
-    return sorted(module.name for module in modules if not module.name.startswith("_"))
+    return plugin_names(__name__)
 
 
 def dataset_splits(name: str) -> tuple[str, ...]:
@@ -187,7 +185,4 @@ def select_frames(dataset: Dataset, names: Sequence[str]) -> Dataset:
 
 def dataset_format(name: str) -> ModuleType:
     """The file of format ``name``."""
-    known = dataset_names()
-    if name not in known:
-        raise ConfigError(f"unknown data set {name!r}; there are: {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return load_plugin(__name__, "data set", name)

@@ -6,8 +6,6 @@ A new method is a new file here with a ``Config`` dataclass and a ``build(config
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -29,6 +27,7 @@ from repsam_ros.network.adapter_files import (
 from repsam_ros.network.adapters import merge_adapters, missing_peft
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.network.weights import ModelFile, find_model, load_network, load_weights
+from repsam_ros.plugins import load_plugin, plugin_names
 
 # Parts of the network that a method can train, beside the groups that it adds itself.
 PARTS: dict[str, tuple[str, ...]] = {
@@ -150,10 +149,9 @@ def decay_groups(network: RepSam, weight_decay: float) -> list[dict[str, Any]]:
     ]
 
 
-def method_names() -> list[str]:
+def method_names() -> tuple[str, ...]:
     """What :func:`open_method` knows."""
-    modules = pkgutil.iter_modules(__path__)
-    return sorted(module.name for module in modules if not module.name.startswith("_"))
+    return plugin_names(__name__)
 
 
 def method_options(name: str) -> tuple[str, ...]:
@@ -221,11 +219,8 @@ def _base_of(adapter: Path, record: AdapterRecord) -> str:
 
 
 def _module(name: str) -> ModuleType:
-    known = method_names()
-    if name not in known:
-        raise ConfigError(f"unknown method {name!r}; there are: {', '.join(known)}")
     try:
-        return importlib.import_module(f"{__name__}.{name}")
+        return load_plugin(__name__, "method", name)
     except ModuleNotFoundError as error:
         if error.name != "peft":
             raise

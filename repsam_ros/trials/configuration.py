@@ -12,7 +12,7 @@ from typing import Any
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.modality import RGBD, check_modality
 from repsam_ros.evaluation.statistics import BootstrapSettings
-from repsam_ros.grasping.planners import planner_names
+from repsam_ros.grasping.planners import planner_config
 from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.trials.execution import ExecutionSettings
 from repsam_ros.trials.scene import SceneSettings
@@ -58,9 +58,7 @@ class VariantSettings:
         check_modality(self.see)
         if self.depth not in (SENSOR, EXACT):
             raise ConfigError(f"depth must be {SENSOR} or {EXACT}, got {self.depth!r}")
-        if self.planner not in planner_names():
-            known = ", ".join(planner_names())
-            raise ConfigError(f"unknown planner {self.planner!r}; there are: {known}")
+        planner_config(self.planner)  # refuses a name that no planner has
 
     @property
     def has_network(self) -> bool:

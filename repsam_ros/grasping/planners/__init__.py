@@ -7,8 +7,6 @@ Files that begin with an underscore are no planners.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -16,8 +14,8 @@ from types import ModuleType
 from typing import Any, Protocol
 
 from repsam_ros.config import build_config, to_plain
-from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.gripper import load_gripper
+from repsam_ros.plugins import load_plugin, plugin_names
 from repsam_ros.structures import Grasp, SceneCloud
 
 
@@ -55,8 +53,7 @@ class Planner(Protocol):
 
 def planner_names() -> tuple[str, ...]:
     """What :func:`open_planner` knows."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name for name in names if not name.startswith("_")))
+    return plugin_names(__name__)
 
 
 def planner_config(name: str) -> type[Any]:
@@ -105,7 +102,4 @@ def _settings(name: str, settings: Mapping[str, Any] | None) -> Any:
 
 
 def _module(name: str) -> ModuleType:
-    known = planner_names()
-    if name not in known:
-        raise ConfigError(f"unknown planner {name!r}; there are: {', '.join(known)}")
-    return importlib.import_module(f"{__name__}.{name}")
+    return load_plugin(__name__, "planner", name)

@@ -6,8 +6,6 @@ Such a file has ``BACKBONES``, its specs by name, each a :class:`Backbone`; SAM'
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from torch import Tensor, nn
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.network import sam
+from repsam_ros.plugins import load_plugin, plugin_names
 
 
 class ImageEncoder(Protocol):
@@ -128,8 +127,8 @@ class HierarchicalSpec:
 def backbones() -> dict[str, Backbone]:
     """All backbones by name."""
     found: dict[str, Backbone] = dict(sam.BACKBONES)
-    for module in pkgutil.iter_modules(__path__):
-        found |= importlib.import_module(f"{__name__}.{module.name}").BACKBONES
+    for family in plugin_names(__name__):
+        found |= load_plugin(__name__, "family of backbones", family).BACKBONES
     return found
 
 

@@ -1,0 +1,34 @@
+"""Plug-ins: each a file of its package, and its file name is its name.
+
+Files that begin with an underscore are none.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from repsam_ros.errors import ConfigError
+
+
+def plugin_names(package: str) -> tuple[str, ...]:
+    """The plug-ins of a package, none of which is imported."""
+    modules = pkgutil.iter_modules(importlib.import_module(package).__path__)
+    return tuple(sorted(m.name for m in modules if not m.name.startswith("_")))
+
+
+def load_plugin(package: str, what: str, name: str) -> ModuleType:
+    """The module of a plug-in.
+
+    Args:
+        what: The plug-ins are, for the message.
+
+    Raises:
+        ConfigError: None of that name; the message lists what exists.
+        ImportError: It needs a package that is missing.
+    """
+    known = plugin_names(package)
+    if name not in known:
+        raise ConfigError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
+    return importlib.import_module(f"{package}.{name}")
