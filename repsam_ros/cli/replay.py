@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from repsam_ros.cli._bag_topics import (
     add_depth_scale_argument,
@@ -13,6 +13,9 @@ from repsam_ros.cli._bag_topics import (
 )
 from repsam_ros.cli._options import add_pipeline_arguments, given_values
 from repsam_ros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from repsam_ros.evaluation.replay_config import ReplayConfig
 
 SUMMARY = "replay a recorded bag through the pipeline, or through the nodes with --ros"
 
@@ -29,6 +32,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--rate-factor", type=float, metavar="X", help="with --ros: times as fast as recorded"
     )
     parser.add_argument(
+        "--params",
+        type=Path,
+        metavar="FILE",
+        help="ROS parameters of the perception node: the bag is seen as that node would see it",
+    )
+    parser.add_argument(
+        "--namespace", default="repsam", help="with --params: of that node, default %(default)s"
+    )
+    parser.add_argument(
         "--labels", metavar="DIR", help="score against NAME.png (or STAMP_NS.png) in this folder"
     )
     parser.add_argument(
@@ -40,50 +52,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from repsam_ros.bags import bag_info
     from repsam_ros.evaluation.replay_report import text_table
 
-    summary = _through_nodes(args) if args.ros else _offline(args)
+    if args.rate_factor is not None and not args.ros:
+        raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
+    config = _config(args)
+    bag_info(args.bag)  # a wrong path should not wait for the model, nor for ROS
+    summary = _through_nodes(args, config) if args.ros else _offline(args, config)
     print(text_table(summary))
     print(f"\nwritten: {args.out / 'summary.json'}, report.html, labels/, overlays/")
     return 0
 
 
-def _offline(args: argparse.Namespace) -> dict[str, Any]:
-    import yaml
+def _config(args: argparse.Namespace) -> ReplayConfig:
+    from repsam_ros.config import apply_overrides, build_config
+    from repsam_ros.evaluation.replay_config import ReplayConfig, replay_content
+    from repsam_ros.node_parameters import COMMON_PARAMETERS, read_parameters
+    from repsam_ros.perception.parameters import PARAMETERS
 
-    from repsam_ros.bags import bag_info
-    from repsam_ros.config import apply_overrides, build_config, to_plain
-    from repsam_ros.evaluation.replay import replay_bag
-    from repsam_ros.evaluation.replay_config import ReplayConfig
-    from repsam_ros.paths import atomic_path
-
-    if args.rate_factor is not None:
-        raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
-    content = given_values(args, ("bag", "model", "backend", "device", "depth_scale_m"))
-    content["topics"] = given_topics(args)
+    content: dict[str, Any] = {"topics": {}}
+    if args.params is not None:
+        node = "/".join(["", *filter(None, args.namespace.split("/")), "perception"])
+        values = read_parameters(args.params, node, [*COMMON_PARAMETERS, *PARAMETERS])
+        content = replay_content(values, node)
+    content |= given_values(args, ("bag", "model", "backend", "device", "depth_scale_m"))
+    content["topics"] |= given_topics(args)
     content["truth"] = _given_truth(args)
-    config = build_config(ReplayConfig, apply_overrides(content, args.overrides), "repsam replay")
-    bag_info(Path(config.bag))  # a wrong path should not wait for the model
+    return build_config(ReplayConfig, apply_overrides(content, args.overrides), "repsam replay")
+
+
+def _offline(args: argparse.Namespace, config: ReplayConfig) -> dict[str, Any]:
+    from repsam_ros.evaluation.replay import replay_bag
+
     pipeline = config.open()
-    with atomic_path(args.out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    _save(args, config)
     return replay_bag(Path(config.bag), args.out, pipeline, config)
 
 
-def _through_nodes(args: argparse.Namespace) -> dict[str, Any]:
-    from repsam_ros.bags import BagTopics, bag_info
-    from repsam_ros.evaluation.replay_truth import Truth
-
-    for name, value in (("--depth-scale-m", args.depth_scale_m), ("--set", args.overrides)):
-        if value:
-            raise ConfigError(f"{name}: not with --ros; the nodes read config/perception.yaml")
-    bag_info(args.bag)  # a broken bag is named where ROS is missing too
-
+def _through_nodes(args: argparse.Namespace, config: ReplayConfig) -> dict[str, Any]:
     from repsam_ros.ros.live_replay import replay_through_nodes
 
-    chosen = given_values(args, ("model", "backend", "device", "rate_factor"))
-    topics, truth = BagTopics(**given_topics(args)), Truth(**_given_truth(args))
-    return replay_through_nodes(args.bag, args.out, topics=topics, truth=truth, **chosen)
+    rate_factor = 1.0 if args.rate_factor is None else args.rate_factor
+    summary = replay_through_nodes(Path(config.bag), args.out, config, rate_factor)
+    _save(args, config)
+    return summary
+
+
+def _save(args: argparse.Namespace, config: ReplayConfig) -> None:
+    import yaml
+
+    from repsam_ros.config import to_plain
+    from repsam_ros.paths import atomic_path
+
+    with atomic_path(args.out / "config.yaml") as temporary:
+        temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
 
 
 def _given_truth(args: argparse.Namespace) -> dict[str, str]:

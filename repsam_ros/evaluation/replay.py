@@ -22,6 +22,10 @@ from repsam_ros.images import encode_jpeg, write_png
 from repsam_ros.paths import atomic_path
 from repsam_ros.perception.frame import make_frame
 from repsam_ros.perception.frame_inbox import FrameInbox
+from repsam_ros.perception.pacing import FramePacer
+from repsam_ros.perception.parameters import NODE_PARAMETERS
+from repsam_ros.perception.sync import DEFAULT_QUEUE_SIZE
+from repsam_ros.perception.tracking import InstanceTracker, TrackingSettings, with_ids
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 
@@ -41,18 +45,32 @@ class ReplaySettings:
 
     Attributes:
         slop_s: Largest distance of the stamps of one pair.
+        sync_queue: Images of one stream that wait for the other.
+        frame_step: Every n-th frame is worked on; the others are counted as skipped.
+        max_rate_hz: Most frames a second, by their stamps; others count as rate_limit; 0 = all.
         depth_scale_m: Length of one depth unit, None = what the encoding says (REP-118).
+        tracking: How ids are kept from frame to frame.
         truth: What the label maps are scored against.
     """
 
     topics: BagTopics = dataclasses.field(default_factory=BagTopics)
     slop_s: float = 0.03
+    sync_queue: int = DEFAULT_QUEUE_SIZE
+    frame_step: int = 1
+    max_rate_hz: float = 0.0
     depth_scale_m: float | None = None
+    tracking: TrackingSettings = dataclasses.field(default_factory=TrackingSettings)
     truth: Truth = dataclasses.field(default_factory=Truth)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.slop_s <= 1:
-            raise ConfigError(f"slop_s must be between 0 and 1 s, got {self.slop_s}")
+        for item in NODE_PARAMETERS:  # what the node refuses is refused here
+            value = getattr(self, item.name, None)
+            if value is not None and (reason := item.problem(value)):
+                raise ConfigError(reason)
+
+    def frames(self, bag: Path) -> BagFrames:
+        """The frames of a bag."""
+        return BagFrames(bag, self.topics, round(self.slop_s * 1e9), self.sync_queue)
 
 
 def replay_bag(
@@ -73,14 +91,16 @@ def replay_bag(
     settings = settings or ReplaySettings()
     settings.truth.check(bag)
     remove_old_results(out)
-    topics = find_topics(bag_info(bag), settings.topics)
-    frames = BagFrames(bag, topics, round(settings.slop_s * 1e9))
-    outcome = _Outcome()
-    for entry in track(frames, _color_count(bag, topics), "replay"):
+    frames, outcome = settings.frames(bag), _Outcome()
+    pacer, tracker = FramePacer(), InstanceTracker(settings.tracking)
+    for entry in track(frames, _color_count(bag, settings.topics), "replay"):
+        refusal = pacer.refusal(entry.stamp_ns, settings.frame_step, settings.max_rate_hz)
+        if refusal is not None:
+            outcome.dropped[refusal] += 1
+            continue
         start_s = time.perf_counter()
         try:
-            frame = _made(entry, settings)
-            instances = pipeline.segment(frame)
+            frame, instances = _segmented(entry, pipeline, settings, tracker)
         except FrameError as error:
             outcome.dropped[error.cause] += 1
             continue
@@ -126,18 +146,26 @@ def _summary(bag: Path, inbox: FrameInbox, outcome: _Outcome, info: BackendInfo)
     }
 
 
-def _made(entry: BagFrame, settings: ReplaySettings) -> RgbdFrame:
-    return make_frame(
+def _segmented(
+    entry: BagFrame, pipeline: Segmenter, settings: ReplaySettings, tracker: InstanceTracker
+) -> tuple[RgbdFrame, Instances]:
+    frame = make_frame(
         entry.color_msg,
         entry.depth_msg,
         entry.info_msg,
-        depth_scale_m=settings.depth_scale_m,
+        depth_scale_m=settings.depth_scale_m or None,
         depth_info_msg=entry.depth_info_msg,
     )
+    instances = pipeline.segment(frame)
+    if settings.tracking.enabled:
+        instances = with_ids(instances, tracker.update(instances.labels))
+    return frame, instances
 
 
 def _color_count(bag: Path, topics: BagTopics) -> int:
-    return sum(topic.count for topic in bag_info(bag).topics if topic.name == topics.color)
+    info = bag_info(bag)
+    color = find_topics(info, topics).color
+    return sum(topic.count for topic in info.topics if topic.name == color)
 
 
 def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:

@@ -121,21 +121,28 @@ class InstanceTracker:
 
 
 def renumbered(scene: Scene, ids: NDArray[np.uint16]) -> Scene:
-    """A scene whose instances 1 ... N have the given ids.
+    """A scene whose instances 1 ... N have the given ids; see :func:`with_ids`."""
+    cloud = scene.cloud
+    instance_ids = _lookup(ids)[cloud.instance_ids].astype(np.uint32)
+    return Scene(with_ids(scene.instances, ids), replace(cloud, instance_ids=instance_ids))
+
+
+def with_ids(instances: Instances, ids: NDArray[np.uint16]) -> Instances:
+    """The instances 1 ... N with the given ids.
 
     Ids between them that no instance has get the score 0.
     """
     count = int(ids.max(initial=0))
     scores = np.zeros(count, np.float32)
     prompts_px = np.zeros((count, 2), np.float32)
-    scores[ids - 1] = scene.instances.scores[: len(ids)]
-    prompts_px[ids - 1] = scene.instances.prompts_px[: len(ids)]
-    lookup = np.concatenate((np.zeros(1, np.uint16), ids))
-    cloud = scene.cloud
-    return Scene(
-        Instances(lookup[scene.instances.labels], scores, prompts_px),
-        replace(cloud, instance_ids=lookup[cloud.instance_ids].astype(np.uint32)),
-    )
+    scores[ids - 1] = instances.scores[: len(ids)]
+    prompts_px[ids - 1] = instances.prompts_px[: len(ids)]
+    return Instances(_lookup(ids)[instances.labels], scores, prompts_px)
+
+
+def _lookup(ids: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """(N + 1,) new id by old one; 0 stays."""
+    return np.concatenate((np.zeros(1, np.uint16), ids))
 
 
 def _measured(masks: list[NDArray[np.bool_]]) -> _Masks:

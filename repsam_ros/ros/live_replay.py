@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
-from repsam_ros.bags import BagFrames, BagTopics
+from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.overlay import draw_overlay
-from repsam_ros.evaluation.replay import finish_replay, remove_old_results
-from repsam_ros.evaluation.replay_truth import Truth
+from repsam_ros.evaluation.replay import ReplaySettings, finish_replay, remove_old_results
+from repsam_ros.evaluation.replay_config import ReplayConfig
 from repsam_ros.images import encode_jpeg, read_labels
 from repsam_ros.messages import color_from_either
 from repsam_ros.paths import atomic_path
@@ -23,13 +24,8 @@ from repsam_ros.structures import Instances
 def replay_through_nodes(
     bag: Path,
     out: Path,
-    *,
-    model: str | None = None,
-    backend: str | None = None,
-    device: str | None = None,
+    config: ReplayConfig | None = None,
     rate_factor: float = 1.0,
-    topics: BagTopics | None = None,
-    truth: Truth | None = None,
 ) -> dict[str, Any]:
     """Starts a perception node, plays ``bag`` to it and records its label maps.
 
@@ -39,30 +35,36 @@ def replay_through_nodes(
     bag, frames wait, and the latency shows it.
 
     Raises:
+        ConfigError: The node has no such setting.
         DatasetError: The bag cannot be read.
         ProcessError: A node died or did not answer.
     """
-    truth = truth or Truth()
-    truth.check(bag)
+    config = config or ReplayConfig(bag=str(bag))
+    if config.compile:
+        raise ConfigError("compile: the nodes do not; only without --ros")
+    config.truth.check(bag)
     remove_old_results(out)
-    given = {"model": model, "backend": backend, "device": device}
+    parameters = config.node_parameters()
     results = run_nodes_on(
         bag,
         out,
-        parameters={name: value for name, value in given.items() if value},
+        parameters={name: json.dumps(value) for name, value in parameters.items()},
         every_frame=True,
         rate_factor=rate_factor,
-        topics=topics,
+        topics=config.topics,
     )
-    summary = summarise(bag, results, topics)
-    _write_overlays(bag, out, results, topics)
-    finish_replay(bag, out, summary, truth)
+    summary = summarise(bag, results, config)
+    _write_overlays(bag, out, results, config)
+    finish_replay(bag, out, summary, config.truth)
     return summary
 
 
-def summarise(bag: Path, results: LiveResults, topics: BagTopics | None = None) -> dict[str, Any]:
+def summarise(
+    bag: Path, results: LiveResults, settings: ReplaySettings | None = None
+) -> dict[str, Any]:
     """The summary of a live replay, with the keys of the offline one and ``lost``."""
-    names = {frame.stamp_ns: frame.name for frame in BagFrames(bag, topics)}
+    frames = (settings or ReplaySettings()).frames(bag)
+    names = {frame.stamp_ns: frame.name for frame in frames}
     values = results.perception
     recorded = sorted(results.instance_counts)
     lost = len(names) - int(values["pairs"]) + int(values["published"]) - len(recorded)
@@ -106,8 +108,8 @@ def instances_of(labels: NDArray[np.uint16], scores: NDArray[np.float32]) -> Ins
     return Instances(labels, padded, np.zeros((count, 2), np.float32))
 
 
-def _write_overlays(bag: Path, out: Path, results: LiveResults, topics: BagTopics | None) -> None:
-    for frame in BagFrames(bag, topics):
+def _write_overlays(bag: Path, out: Path, results: LiveResults, settings: ReplaySettings) -> None:
+    for frame in settings.frames(bag):
         path = out / "labels" / f"{frame.stamp_ns}.png"
         if frame.stamp_ns not in results.instance_counts:
             continue

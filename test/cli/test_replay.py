@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
 
 from repsam_ros.bags import write_bag
 from repsam_ros.cli.main import main
@@ -90,8 +91,9 @@ def test_replay_of_a_bag_gives_the_label_maps_of_the_files(shared_data, tmp_path
         (["--set", "slop_s=2"], "slop_s"),
         (["--ros"], "no such bag"),
         (["--rate-factor", "2"], "--rate-factor"),
-        (["--ros", "--depth-scale-m", "0.001"], "--depth-scale-m"),
-        (["--ros", "--set", "slop_s=0.1"], "--set"),
+        (["--ros", "--set", "frame_step=0"], "frame_step must be from 1"),
+        (["--ros", "--depth-scale-m", "-1"], "depth_scale_m"),
+        (["--params", "absent.yaml"], "absent.yaml"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, named):
@@ -108,3 +110,32 @@ def test_a_missing_model_leaves_no_results(bag, tmp_path, capsys):
     assert replay(bag, out, Path("no_such_model")) == 2
     assert "no_such_model" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_parameters_of_the_node_configure_a_replay_and_options_win(
+    bag, tmp_path, untrained_model, capsys
+):
+    file = tmp_path / "robot.yaml"
+    file.write_text(
+        "/arm/perception:\n  ros__parameters:\n"
+        f"    model: {untrained_model}\n    min_prompt_score: 0.0\n    frame_step: 2\n"
+        "    region: {x: 8, y: 4, width: 40, height: 36}\n    slop_s: 0.1\n"
+        "    masks: {min_score: 0.0, stability_offset: 0.0}\n    target_frame: base\n"
+    )
+    out = tmp_path / "out"
+    arguments = ["replay", str(bag), "--out", str(out), "--params", str(file)]
+    assert main(arguments) == 2
+    assert "nothing for /repsam/perception; there is: /arm/perception" in capsys.readouterr().err
+    arguments += ["--namespace", "arm", "--set", "slop_s=0.02", "--device", "cpu"]
+    assert main(arguments) == 0
+    config = yaml.safe_load((out / "config.yaml").read_text())
+    assert (config["slop_s"], config["frame_step"]) == (0.02, 2)
+    assert config["pipeline"]["region"] == {"x": 8, "y": 4, "width": 40, "height": 36}
+    summary = json.loads((out / "summary.json").read_text())
+    assert summary["dropped"] == {"skipped": 1}
+    assert [frame["name"] for frame in summary["frames"]] == ["near", "far"]
+    for path in (out / "labels").iterdir():
+        labels = read_labels(path)
+        assert labels.any()
+        labels[4:40, 8:48] = 0
+        assert not labels.any()

@@ -14,6 +14,7 @@ from repsam_ros.evaluation.metrics import score_labels
 from repsam_ros.evaluation.replay import ReplaySettings, replay_bag
 from repsam_ros.evaluation.replay_truth import Truth
 from repsam_ros.images import read_labels, write_png
+from repsam_ros.perception.tracking import TrackingSettings
 from repsam_ros.structures import UNKNOWN_LABEL, Instances, Intrinsics, RgbdFrame
 
 WIDTH, HEIGHT = 24, 16
@@ -159,6 +160,47 @@ def test_truth_that_is_not_there_is_named_before_anything_runs(tmp_path):
         assert not (tmp_path / "out/summary.json").exists()
     with pytest.raises(ConfigError, match="not both"):
         Truth("labels", "/labels")
+
+
+def test_frames_are_left_out_as_the_node_leaves_them_out(tmp_path):
+    write_bag(tmp_path / "bag", [scene(index) for index in range(6)], rate_hz=10)
+    for settings, cause, kept in (
+        (ReplaySettings(frame_step=2), "skipped", [0, 2, 4]),
+        (ReplaySettings(max_rate_hz=5.0), "rate_limit", [0, 2, 4]),
+    ):
+        summary = replay_bag(tmp_path / "bag", tmp_path / "out", NearThreshold(), settings)
+        assert summary["dropped"] == {cause: 3}
+        assert [frame["name"] for frame in summary["frames"]] == [f"scene{k}" for k in kept]
+
+
+class LeftFirst:
+    """Each column of near pixels is an object, numbered from the left."""
+
+    info = NearThreshold.info
+
+    def segment(self, frame):
+        near = (frame.depth_m > 0) & (frame.depth_m < 0.9)
+        starts = np.diff(near.any(axis=0).astype(int), prepend=0) > 0
+        labels = np.where(near, np.cumsum(starts), 0).astype(np.uint16)
+        count = int(labels.max())
+        return Instances(labels, np.ones(count, np.float32), np.zeros((count, 2), np.float32))
+
+
+def test_ids_stay_with_the_objects_where_tracking_is_on(tmp_path):
+    objects = ((8, 14), (8, 14, 1), (1, 8, 14))  # left columns; the third comes in from the left
+    samples = []
+    for index, lefts in enumerate(objects):
+        depth_m = np.full((HEIGHT, WIDTH), TABLE_M, np.float32)
+        for left in lefts:
+            depth_m[4:10, left : left + 4] = OBJECT_M
+        samples.append(scene(index, depth_m=depth_m))
+    write_bag(tmp_path / "bag", samples)
+    for enabled, left, old in ((False, 1, 2), (True, 3, 1)):
+        settings = ReplaySettings(tracking=TrackingSettings(enabled=enabled))
+        summary = replay_bag(tmp_path / "bag", tmp_path / "out", LeftFirst(), settings)
+        assert [frame["instances"] for frame in summary["frames"]] == [2, 3, 3]
+        labels = read_labels(sorted((tmp_path / "out/labels").iterdir())[-1])
+        assert (labels[5, 2], labels[5, 9]) == (left, old)
 
 
 def test_depth_scale_reaches_the_frames(tmp_path):
