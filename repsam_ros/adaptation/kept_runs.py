@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 from repsam_ros.config import load_json
 from repsam_ros.errors import DivergedError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 
 Job = TypeVar("Job")
@@ -69,8 +69,7 @@ def finish_runs(
 
 def write_result(path: Path, result: Any) -> None:
     """Writes a dataclass as JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(result), allow_nan=False) + "\n")
+    write_text(path, json.dumps(asdict(result), allow_nan=False) + "\n")
 
 
 def read_result(kind: type[Result], path: Path) -> Result:

@@ -39,7 +39,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.config import build_config
 from repsam_ros.errors import ConfigError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 # "random", "reversed", "early" and "late" rearrange the values of "cka", so that where all blocks
 # cost the same every one of them spends exactly as much.
@@ -155,8 +155,7 @@ def allocate_ranks(
 
 def save_allocation(path: Path, allocation: RankAllocation, **more: Any) -> None:
     """Writes ``ranks.json``; ``more`` stands beside the allocation's own fields."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps({**asdict(allocation), **more}, indent=1) + "\n")
+    write_text(path, json.dumps({**asdict(allocation), **more}, indent=1) + "\n")
 
 
 def read_allocation(path: Path) -> RankAllocation:

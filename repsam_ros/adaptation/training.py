@@ -27,7 +27,7 @@ from repsam_ros.methods import Training, open_method, resolved_config
 from repsam_ros.network.adapter_files import save_adapter, set_training_mode, tuned_tensors
 from repsam_ros.network.build import build_network
 from repsam_ros.network.weights import ModelFile, load_weights, save_weights
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, write_text
 from repsam_ros.simulation.rendering import Pictures
 
 
@@ -342,8 +342,7 @@ def train(config: TrainConfig, out: Path, device: str, resume: bool, max_seconds
     out.mkdir(parents=True, exist_ok=True)
     trainer = Trainer(config, out, find_device(device), resume)
     if trainer.team.leads:
-        with atomic_path(out / "config.json") as temporary:
-            temporary.write_text(json.dumps(to_plain(config), indent=2) + "\n")
+        write_text(out / "config.json", json.dumps(to_plain(config), indent=2) + "\n")
     trainer.run(max_seconds)
     trainer.team.close()
     return trainer.result_path

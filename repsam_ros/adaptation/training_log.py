@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.errors import BackendError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def _drop_rows_after(path: Path, step: int) -> None:
         return
     # A killed run may leave half a row, which no line feed ends.
     rows = [row for row in path.read_text().splitlines(keepends=True) if row.endswith("\n")]
-    with atomic_path(path) as temporary:
-        temporary.write_text("".join(row for row in rows if json.loads(row)["step"] <= step))
+    write_text(path, "".join(row for row in rows if json.loads(row)["step"] <= step))
 
 
 def _event_files(folder: Path, step: int) -> Any:

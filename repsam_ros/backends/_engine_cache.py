@@ -22,7 +22,7 @@ from repsam_ros.backends._engine_build import (
     build_engine,
 )
 from repsam_ros.errors import BackendError
-from repsam_ros.paths import atomic_path, file_sha256
+from repsam_ros.paths import atomic_path, file_sha256, write_text
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -165,8 +165,7 @@ class EngineCache:
             "bytes": engine.stat().st_size,
             "build": asdict(report),
         }
-        with atomic_path(sidecar) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+        write_text(sidecar, json.dumps(content, indent=2) + "\n")
         _log.info("built %s in %.0f s", engine, report.seconds)
         return CachedEngine(engine, digest, report)
 

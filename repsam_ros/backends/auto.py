@@ -19,7 +19,7 @@ from repsam_ros.backends import Backend, BackendConfig, backend_names, open_back
 from repsam_ros.backends._check import check_backend, fixed_scene
 from repsam_ros.backends._graph_folder import model_sha256
 from repsam_ros.errors import BackendError, RepsamError
-from repsam_ros.paths import atomic_path, cache_dir
+from repsam_ros.paths import cache_dir, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +47,7 @@ def build(config: BackendConfig) -> Backend:
             _log.info("auto: %s, as found before (%s)", name, remembered)
             return backend
     backend = _fastest(config)
-    with atomic_path(remembered) as temporary:
-        temporary.write_text(json.dumps({"backend": backend.info().name}) + "\n")
+    write_text(remembered, json.dumps({"backend": backend.info().name}) + "\n")
     return backend
 
 

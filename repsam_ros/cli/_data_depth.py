@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         write_statistics,
     )
     from repsam_ros.evaluation.depth_table import markdown
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
     from repsam_ros.progress import track
 
     others = [read_statistics(path) for path in args.against]
@@ -46,8 +46,7 @@ def run(args: argparse.Namespace) -> int:
         args.title or args.name,
     )
     table = markdown([read_statistics(args.out / "depth.json"), *others])
-    with atomic_path(args.out / "depth.md") as temporary:
-        temporary.write_text(table, encoding="utf-8")
+    write_text(args.out / "depth.md", table)
     print(table)
     print(f"written: {args.out / 'depth.json'}, {args.out / 'depth.md'}")
     return 0

@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.adaptation.pictures import SamplePictures
     from repsam_ros.errors import ConfigError
     from repsam_ros.network.backbones import backbone_spec
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
 
     if min(args.runs, args.batches) < 1:
         raise ConfigError("--runs and --batches must be at least 1")
@@ -61,8 +61,7 @@ def run(args: argparse.Namespace) -> int:
         "canvas_px": canvas_px,
         **loader_speed(maker, settings, args.runs, args.batches),
     }
-    with atomic_path(args.out / "loader.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=2) + "\n")
+    write_text(args.out / "loader.json", json.dumps(result, indent=2) + "\n")
     speed = result["frames_per_second"]
     print(
         f"{speed['best']:.1f} frames/s best, {speed['median']:.1f} median of {args.runs} runs, "

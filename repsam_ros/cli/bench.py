@@ -37,15 +37,14 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.evaluation.latency.bench import run_bench
     from repsam_ros.evaluation.latency.config import BenchConfig
     from repsam_ros.evaluation.latency.report import make_table, write_report
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
 
     content = given_values(args, ("model", "frames", "input", "size", "device"))
     if args.backends:
         content["backends"] = [name.strip() for name in args.backends.split(",")]
     content = apply_overrides(content, args.overrides)
     config = build_config(BenchConfig, content, "repsam bench")
-    with atomic_path(args.out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
     result = run_bench(config, args.out)
     write_report(result, args.out)
     print(make_table(result))

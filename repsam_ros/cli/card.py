@@ -24,10 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the verb; returns the exit code."""
     from repsam_ros.evaluation.model_card import write_model_card
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
 
     text = write_model_card(args.model, args.results)
-    with atomic_path(args.out) as temporary:
-        temporary.write_text(text)
+    write_text(args.out, text)
     print(args.out)
     return 0

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
     from repsam_ros.evaluation.configuration import SegmentConfig
     from repsam_ros.evaluation.segment import segment_files
     from repsam_ros.frame_files import DEPTH_SCALE_M, find_frames, read_camera, read_frame
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
     from repsam_ros.progress import track
 
     names = ("color", "depth", "intrinsics", "depth_scale_m", "model", "backend", "device")
@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
         )
     read_frame(frames[0], camera.intrinsics, scale_m)  # wrong input shows before a model loads
     pipeline = config.open()
-    with atomic_path(args.out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
     found = 0
     for files in track(frames, len(frames), "segment"):
         found += segment_files(files, camera.intrinsics, scale_m, pipeline, args.out)

@@ -24,7 +24,7 @@ from repsam_ros.evaluation.statistics import (
     scene_groups,
     sign_flip_test,
 )
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 _HEADER = ("score", "A", "B", "B - A", "95 % interval", "p", "p Holm", "p TOST", "B wins/loses")
 
@@ -158,8 +158,7 @@ def write_comparison(comparison: dict[str, Any], out: Path) -> None:
         "compare.md": "\n".join([f"{heading}\n", *table]),
         "compare.json": json.dumps(comparison, indent=2),
     }.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
+        write_text(out / name, f"{text}\n")
 
 
 def _check_same_frames(config: ComparisonConfig, a: ImageScoreTable, b: ImageScoreTable) -> None:

@@ -16,7 +16,7 @@ from repsam_ros.datasets import Dataset, Sample, dataset_format, dataset_splits,
 from repsam_ros.errors import DatasetError, RepsamError
 from repsam_ros.evaluation.contact_sheet import draw_tile, join_tiles
 from repsam_ros.images import write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 from repsam_ros.structures import Intrinsics
 
@@ -278,5 +278,4 @@ def _write_json(path: Path, check: DatasetCheck) -> None:
         "warnings": check.warnings,
         "version": __version__,
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2) + "\n")

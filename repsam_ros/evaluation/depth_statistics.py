@@ -26,7 +26,7 @@ from repsam_ros.evaluation.depth_edges import (
     summarise_edges,
     summarise_planes,
 )
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 CLOSE_M, WRONG_M = 0.01, 0.05
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -173,8 +173,7 @@ def depth_statistics(samples: Iterable[Sample]) -> dict[str, Any]:
 
 def write_statistics(path: Path, statistics: dict[str, Any], name: str) -> None:
     content = {"name": name, **statistics, "version": __version__}
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def read_statistics(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ from repsam_ros.evaluation.statistics import (
     scene_groups,
 )
 from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, write_text
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 
@@ -133,7 +133,7 @@ def evaluate(
     """
     # Old figures beside new label maps would mislead if this run is cut short.
     (out / "metrics.json").unlink(missing_ok=True)
-    _write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
     results: list[ImageResult] = []
     rows: list[dict[str, Any]] = []
     sensed: list[DepthScores | None] = []
@@ -155,10 +155,10 @@ def evaluate(
     about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
     extra = {"coco": _coco_summary(coco), **_depth_summary(sensed)}
     metrics = {**summarize(results, bootstrap), **extra, **about}
-    _write_text(out / "per_image.csv", _csv_text(rows))
-    _write_text(out / "per_image.json", json.dumps(rows, indent=2) + "\n")
+    write_text(out / "per_image.csv", _csv_text(rows))
+    write_text(out / "per_image.json", json.dumps(rows, indent=2) + "\n")
     write_report(out / "report.html", metrics, results, out / "overlays")
-    _write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
+    write_text(out / "metrics.json", json.dumps(metrics, indent=2) + "\n")
     return metrics
 
 
@@ -269,8 +269,3 @@ def _csv_text(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
-
-
-def _write_text(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -15,7 +15,7 @@ from repsam_ros.errors import FrameError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.frame_files import FrameFiles, read_frame
 from repsam_ros.images import write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.point_files import write_ply
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
@@ -57,8 +57,7 @@ def segment_files(
         "latency_ms": round(1000 * latency_s, 2),
         **describe_scene(frame, scene.instances, scene.cloud),
     }
-    with atomic_path(out / "instances" / f"{files.name}.json") as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_text(out / "instances" / f"{files.name}.json", json.dumps(content, indent=2) + "\n")
     return len(scene.instances)
 
 

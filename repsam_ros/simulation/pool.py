@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.config import differences, read_yaml, to_plain
 from repsam_ros.errors import DatasetError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, write_text
 from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings, color_bytes
 from repsam_ros.simulation.scenes import (
     SceneSettings,
@@ -159,8 +159,7 @@ def _check_settings(path: Path, settings: PoolSettings, size: tuple[int, int]) -
     for name in ("folder", "processes"):
         del wanted[name]
     if not path.is_file():
-        with atomic_path(path) as temporary:
-            temporary.write_text(yaml.safe_dump(wanted, sort_keys=False))
+        write_text(path, yaml.safe_dump(wanted, sort_keys=False))
     elif changes := list(differences(read_yaml(path), wanted)):
         raise DatasetError(
             f"{path.parent}: pictures of other settings ({'; '.join(changes[:3])}); "

@@ -10,7 +10,7 @@ from typing import Any
 from repsam_ros.config import to_plain
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.evaluation.statistics import p_text
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome
@@ -54,14 +54,14 @@ def write_report(config: TrialsConfig, out: Path) -> str:
     _tell_rates_by_iou(page, content)
     _tell_failures(page, content, out)
     _tell_contrasts(page, config, content)
-    _write(out / "times.svg", _time_bars(content["times"]))
+    write_text(out / "times.svg", _time_bars(content["times"]))
     _tell_times(page, content)
     _tell_examples(page, config, out, rows)
     _tell_method(page, config)
-    _write(out / "trials.json", json.dumps({"config": to_plain(config), **content}, indent=1))
+    write_text(out / "trials.json", json.dumps({"config": to_plain(config), **content}, indent=1))
     html, markdown = page.whole(_title(config))
-    _write(out / "report.md", markdown)
-    _write(out / "report.html", html)
+    write_text(out / "report.md", markdown)
+    write_text(out / "report.html", html)
     return told
 
 
@@ -179,7 +179,7 @@ def _write_failure_bars(content: Mapping[str, Any], out: Path) -> dict[str, str]
         }
         ends = {variant: f"n = {sum(found.values())}" for variant, found in outcomes.items()}
         file = f"failures_{group}.svg"
-        _write(out / file, stacked_bars(parts, rows, ends))
+        write_text(out / file, stacked_bars(parts, rows, ends))
         files[file] = f"Simulated outcomes, {_TITLES[group]}"
     return files
 
@@ -305,8 +305,3 @@ def _tell_method(page: Page, config: TrialsConfig) -> None:
         "all weights is in config.yaml, every attempt in attempts.csv, every number of this page "
         "in trials.json."
     )
-
-
-def _write(path: Path, words: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(words, encoding="utf-8")

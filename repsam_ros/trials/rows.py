@@ -13,7 +13,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from repsam_ros.errors import DatasetError
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.structures import Grasp
 
 Row = TypeVar("Row")
@@ -152,8 +152,7 @@ def write_rows(path: Path, rows: Sequence[Any], kind: type[Any]) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
     writer.writerows([getattr(row, name) for name in names] for row in rows)
-    with atomic_path(path) as temporary:
-        temporary.write_text(text.getvalue(), encoding="utf-8")
+    write_text(path, text.getvalue())
 
 
 def read_rows(path: Path, kind: type[Row]) -> list[Row]:

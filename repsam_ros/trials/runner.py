@@ -23,7 +23,7 @@ from repsam_ros.config import build_config, differences, to_plain
 from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.planners import weights_sha256
 from repsam_ros.network.weights import find_model
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.simulation.workers import map_here, one_thread
 from repsam_ros.trials.chains import Chain, OfflineChain
 from repsam_ros.trials.configuration import CLUTTER, SINGLE_SHOT, TrialsConfig
@@ -130,8 +130,7 @@ def _write_tables(
     rows = [row for each in trials for row in each.rows]
     models = next(iter(jobs.values())).models
     about = {**to_plain(config), "models_sha256": models, "version": __version__}
-    with atomic_path(out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(about, sort_keys=False))
+    write_text(out / "config.yaml", yaml.safe_dump(about, sort_keys=False))
     write_rows(out / "times.csv", [row for each in trials for row in each.times], AttemptTimes)
     write_rows(out / "attempts.csv", rows, AttemptRow)
     return rows

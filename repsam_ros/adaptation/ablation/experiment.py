@@ -31,7 +31,7 @@ from repsam_ros.config import differences, to_plain
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.build import build_network
 from repsam_ros.network.weights import find_model, load_weights
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 
 def ablate(
@@ -88,8 +88,7 @@ def _keep_config(config: AblationConfig, base_sha256: str, out: Path) -> dict[st
         ]
         if changed:
             raise ConfigError(f"{out} holds another experiment: {changed[0]}")
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")
     return content
 
 

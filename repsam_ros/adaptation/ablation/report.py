@@ -20,7 +20,7 @@ from repsam_ros.adaptation.ablation.plots import draw_plots
 from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.verdict import Verdict
 from repsam_ros.images import write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, write_text
 
 _DIGITS = 6
 
@@ -49,8 +49,7 @@ def write_report(
         "ablation.md": markdown(content, list(charts)),
     }
     for name, text in texts.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
+        write_text(out / name, f"{text}\n")
     return content
 
 

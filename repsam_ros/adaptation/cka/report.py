@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.adaptation.cka.sums import Estimates
 from repsam_ros.config import load_json
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 ROWS = ("image_mean", "tokens")
 
@@ -77,8 +77,7 @@ def layer_values(found: Estimates, n: int, scenes: int) -> LayerValues:
 
 def write_cka_report(path: Path, report: CkaReport) -> None:
     """Writes ``report`` as JSON."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(asdict(report), indent=2, allow_nan=False) + "\n")
+    write_text(path, json.dumps(asdict(report), indent=2, allow_nan=False) + "\n")
 
 
 def read_cka_report(path: Path) -> CkaReport:

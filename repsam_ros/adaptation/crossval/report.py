@@ -24,7 +24,7 @@ from repsam_ros.evaluation.statistics import (
     scene_groups,
     sign_flip_test,
 )
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 _DIGITS = 4
 
@@ -53,8 +53,7 @@ def write_report(
         "crossval.json": json.dumps(content, indent=1, allow_nan=False),
         "crossval.md": page(content),
     }.items():
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(f"{text}\n", encoding="utf-8")
+        write_text(out / name, f"{text}\n")
     return content
 
 

@@ -31,7 +31,7 @@ from repsam_ros.evaluation.latency.rounds import (
     summaries_ms,
 )
 from repsam_ros.evaluation.latency.stages import FRAME, TimedPipeline, outside_network
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.structures import RgbdFrame
 
 if TYPE_CHECKING:
@@ -89,8 +89,7 @@ def run_bench(config: BenchConfig, out: Path) -> dict[str, Any]:
         "clouds": time_clouds(config.pipeline.cloud, config.frames, config.warm_up),
         "skipped": skipped,
     }
-    with atomic_path(out / RESULT) as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+    write_text(out / RESULT, json.dumps(result, indent=1) + "\n")
     return result
 
 

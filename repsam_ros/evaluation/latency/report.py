@@ -10,7 +10,7 @@ from repsam_ros.evaluation.latency.quality import SCORES
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 _SPEED_UPS = {
     "frame_to_reference": "frame, PyTorch eager",
@@ -22,8 +22,7 @@ _SPEED_UPS = {
 
 def write_report(result: Mapping[str, Any], out: Path) -> None:
     """Writes ``bench.md`` and ``stages.svg``."""
-    with atomic_path(out / "bench.md") as temporary:
-        temporary.write_text(make_table(result))
+    write_text(out / "bench.md", make_table(result))
     backends = result["backends"]
     rows = {
         name: {stage: entry["times_ms"][stage]["median"] for stage in STAGES}
@@ -31,8 +30,7 @@ def write_report(result: Mapping[str, Any], out: Path) -> None:
     }
     ends = {name: f"{each['times_ms'][FRAME]['median']:.0f} ms" for name, each in backends.items()}
     colors = dict(zip(STAGES, COLORS, strict=False))
-    with atomic_path(out / "stages.svg") as temporary:
-        temporary.write_text(stacked_bars(colors, rows, ends))
+    write_text(out / "stages.svg", stacked_bars(colors, rows, ends))
 
 
 def make_table(result: Mapping[str, Any]) -> str:

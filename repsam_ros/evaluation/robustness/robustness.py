@@ -21,7 +21,7 @@ from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES, disturbe
 from repsam_ros.evaluation.robustness.page import draw_curves, page
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
 from repsam_ros.images import write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 
@@ -74,9 +74,9 @@ def measure(
         "config": to_plain(config),
         "version": __version__,
     }
-    _write(out / "robustness.md", page(content))
+    write_text(out / "robustness.md", page(content))
     write_png(out / "robustness.png", draw_curves(content))
-    _write(out / "robustness.json", json.dumps(content, indent=1) + "\n")
+    write_text(out / "robustness.json", json.dumps(content, indent=1) + "\n")
     return content
 
 
@@ -142,8 +142,3 @@ def _by_objects(
             }
         )
     return rows
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

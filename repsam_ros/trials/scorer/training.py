@@ -21,7 +21,7 @@ from repsam_ros.errors import DatasetError
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Cropper
 from repsam_ros.grasping.scorer.network import CONVOLUTIONS, FORMAT
-from repsam_ros.paths import atomic_path, file_sha256
+from repsam_ros.paths import atomic_path, file_sha256, write_text
 from repsam_ros.progress import track
 from repsam_ros.simulation.workers import one_thread
 from repsam_ros.trials.rows import write_rows
@@ -172,13 +172,10 @@ def train_scorer(config: ScorerConfig, out: Path) -> str:
         "measured": measured,
     }
     write_rows(out / "training.csv", log, EpochRow)
-    for name, text in (
-        ("validation.json", json.dumps(about, indent=1) + "\n"),
-        ("config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False)),
-        (CARD, card := make_card(config, about)),
-    ):
-        with atomic_path(out / name) as temporary:
-            temporary.write_text(text)
+    write_text(out / "validation.json", json.dumps(about, indent=1) + "\n")
+    write_text(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    card = make_card(config, about)
+    write_text(out / CARD, card)
     return card
 
 
