@@ -10,11 +10,23 @@ import torch
 
 from repsam_ros.adaptation.ledger import Ledger, count_parameters
 from repsam_ros.errors import ConfigError
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.methods import Training, method_names, method_options, open_method
 from repsam_ros.network.adapters import rank_costs
 from repsam_ros.network.backbones import Backbone, backbones
 from repsam_ros.network.build import NetworkConfig, build_network
 from repsam_ros.network.sam import SAM_GROUPS
+
+_SIZES = (
+    "backbone",
+    "package",
+    "blocks",
+    "depth is added before",
+    "encoder, M",
+    "SAM, M",
+    "one rank in a block's qkv and proj",
+    "its authors' checkpoint fills",
+)
 
 
 def backbone_tables() -> str:
@@ -22,37 +34,36 @@ def backbone_tables() -> str:
     known = backbones()
     families = {type(spec): name for name, spec in reversed(known.items())}
     first = {name: spec for name, spec in known.items() if name in families.values()}
-    sizes = [
-        "| backbone | package | blocks | depth is added before | encoder, M | SAM, M "
-        "| one rank in a block's qkv and proj | its authors' checkpoint fills |",
-        "|---|---|---|---|---|---|---|---|",
-        *(_size_row(name, spec) for name, spec in known.items()),
-    ]
-    works = [
-        f"| method | {' | '.join(f'`{name}`' for name in first)} |",
-        f"|---|{'---|' * len(first)}",
-        *(_method_row(method, first) for method in method_names()),
-    ]
-    return "\n".join([*sizes, "", *works])
+    sizes = table(_SIZES, [_size_row(name, spec) for name, spec in known.items()])
+    works = table(
+        ["method", *(f"`{name}`" for name in first)],
+        [_method_row(method, first) for method in method_names()],
+    )
+    return f"{sizes}\n\n{works}"
 
 
-def _size_row(name: str, spec: Backbone) -> str:
+def _size_row(name: str, spec: Backbone) -> list[str]:
     ledger: Ledger = count_parameters(name, "zero_shot", {})
     with torch.device("meta"):
         costs = rank_costs(build_network(NetworkConfig(name)), ("qkv", "proj"))
     cost = " to ".join(f"{value:,}" for value in sorted({min(costs), max(costs)}))
     places = ", ".join(map(str, spec.additions))
     filled = "encoder, prompts, decoder" if spec.official_groups == SAM_GROUPS else "encoder"
-    return (
-        f"| `{name}` | {spec.package} | {spec.depth} | {places} "
-        f"| {ledger.encoder_params / 1e6:.2f} | {ledger.total_params / 1e6:.2f} "
-        f"| {cost} | {filled} |"
-    )
+    return [
+        f"`{name}`",
+        spec.package,
+        str(spec.depth),
+        places,
+        f"{ledger.encoder_params / 1e6:.2f}",
+        f"{ledger.total_params / 1e6:.2f}",
+        cost,
+        filled,
+    ]
 
 
-def _method_row(method: str, known: dict[str, Backbone]) -> str:
+def _method_row(method: str, known: dict[str, Backbone]) -> list[str]:
     cells = ["yes" if _fits(method, name, spec) else "no" for name, spec in known.items()]
-    return f"| `{method}` | {' | '.join(cells)} |"
+    return [f"`{method}`", *cells]
 
 
 def _fits(method: str, name: str, spec: Backbone) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.errors import CheckpointError, DatasetError
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.modality import RGBD
 from repsam_ros.model_files import listed_files
 from repsam_ros.network.weights import find_model
@@ -42,9 +43,8 @@ def _read_metrics(path: Path, sha256: str) -> dict[str, Any]:
     return metrics
 
 
-def _result_rows(results: Path, sha256: str) -> list[str]:
-    header = " | ".join(SCORES.values())
-    rows = [f"| frames | seen | n | {header} |", "|---|---|---|" + "---|" * len(SCORES)]
+def _result_table(results: Path, sha256: str) -> str:
+    rows = []
     for path in sorted(results.glob("*.json")):
         metrics = _read_metrics(path, sha256)
         cells = []
@@ -53,12 +53,12 @@ def _result_rows(results: Path, sha256: str) -> list[str]:
             cells.append(f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
         seen = metrics["config"].get("see", RGBD)
         stem = path.stem.removesuffix(f"-{seen}")
-        rows.append(f"| `{stem}` | {seen} | {metrics['n']} | {' | '.join(cells)} |")
-    return rows
+        rows.append([f"`{stem}`", seen, str(metrics["n"]), *cells])
+    return table(["frames", "seen", "n", *SCORES.values()], rows)
 
 
-def _threshold_rows(folder: Path, sha256: str) -> list[str]:
-    """A table of the scores at other mask thresholds, from the files of a sub-folder."""
+def _threshold_part(folder: Path, sha256: str) -> list[str]:
+    """Scores at other mask thresholds, from the files of a sub-folder."""
     files = [_read_metrics(path, sha256) for path in folder.glob("*.json")]
     if not files:
         return []
@@ -67,17 +67,16 @@ def _threshold_rows(folder: Path, sha256: str) -> list[str]:
         return float(metrics["config"]["pipeline"]["masks"]["mask_threshold"])
 
     rows = [
+        [f"{threshold(metrics):g}", *(f"{metrics['mean'][name]:.1f}" for name in SCORES)]
+        for metrics in sorted(files, key=threshold, reverse=True)
+    ]
+    return [
         "",
         f"The same on `{files[0]['config']['dataset']}` at other logits from which a pixel belongs"
         " to a mask:",
         "",
-        f"| mask_threshold | {' | '.join(SCORES.values())} |",
-        "|---|" + "---|" * len(SCORES),
+        table(["mask_threshold", *SCORES.values()], rows),
     ]
-    for metrics in sorted(files, key=threshold, reverse=True):
-        cells = " | ".join(f"{metrics['mean'][name]:.1f}" for name in SCORES)
-        rows.append(f"| {threshold(metrics):g} | {cells} |")
-    return rows
 
 
 def _described(data: dict[str, Any], pictures: float) -> str:
@@ -155,8 +154,8 @@ def write_model_card(name: str, results: Path) -> str:
         "Percent, mean over images, 95 % interval by bootstrap over images. The frames were seen",
         "by no training.",
         "",
-        *_result_rows(results, model.sha256),
-        *_threshold_rows(results / "mask_threshold", model.sha256),
+        _result_table(results, model.sha256),
+        *_threshold_part(results / "mask_threshold", model.sha256),
         "",
         "## Limits",
         "",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from repsam_ros.evaluation.markdown import table
 from repsam_ros.trials.scorer.settings import ScorerConfig
 
 _COLUMNS = {"auc": "AUC", "brier": "Brier score", "calibration_error": "calibration error"}
@@ -21,12 +22,13 @@ def make_card(config: ScorerConfig, about: Mapping[str, Any]) -> str:
     strata = ", ".join(config.strata)
     first = min(config.seeds(name)[0] for name in config.strata)
     last = max(config.seeds(name)[-1] for name in config.strata)
-    header = " | ".join(["part", "n", "success rate", *_COLUMNS.values()])
     rows = [
-        " | ".join(
-            [name, str(each["examples"]), f"{100 * each['success_rate']:.1f} %"]
-            + ["-" if each[key] is None else f"{each[key]:.3f}" for key in _COLUMNS]
-        )
+        [
+            name,
+            str(each["examples"]),
+            f"{100 * each['success_rate']:.1f} %",
+            *("-" if each[key] is None else f"{each[key]:.3f}" for key in _COLUMNS),
+        ]
         for name, each in about["measured"].items()
     ]
     return "\n".join(
@@ -50,9 +52,7 @@ def make_card(config: ScorerConfig, about: Mapping[str, Any]) -> str:
             " of the same kind. AUC: chance that a success is rated above a failure. Calibration"
             " error: mean distance of predicted and counted rates in ten bins.",
             "",
-            f"| {header} |",
-            "|" + "---|" * (3 + len(_COLUMNS)),
-            *(f"| {row} |" for row in rows),
+            table(["part", "n", "success rate", *_COLUMNS.values()], rows),
             "",
             "## Limits",
             "",
