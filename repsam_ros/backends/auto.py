@@ -47,7 +47,11 @@ def build(config: BackendConfig) -> Backend:
             _log.info("auto: %s, as found before (%s)", name, remembered)
             return backend
     backend = _fastest(config)
-    write_text(remembered, json.dumps({"backend": backend.info().name}) + "\n")
+    try:
+        write_text(remembered, json.dumps({"backend": backend.info().name}) + "\n")
+    except OSError as error:
+        reason = error.strerror or error
+        _log.warning("auto: looked for anew at each start, %s: %s", remembered, reason)
     return backend
 
 

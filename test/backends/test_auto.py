@@ -52,6 +52,19 @@ def test_the_choice_is_remembered_and_made_again_where_the_memory_is_broken(
     assert "cannot be read" in caplog.text and " is the fastest" in caplog.text
 
 
+def test_without_a_place_for_it_the_choice_is_made_at_each_start_and_that_is_said(
+    make_folder: MakeFolder, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    cache.write_text("in the place of the folder")
+    folder = make_folder(fp32=0)
+    for _ in range(2):
+        caplog.clear()
+        assert open_backend(auto(folder)).info().name in ("onnxruntime", "openvino")
+        lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+        assert lines[-1].startswith(f"auto: looked for anew at each start, {cache}")
+        assert lines[-1].endswith("Not a directory")
+
+
 def test_graphs_that_compute_something_else_are_not_taken(make_folder: MakeFolder) -> None:
     with pytest.raises(BackendError, match="onnxruntime: relative error"):
         open_backend(auto(make_folder(fp32=0, fp16=1), "fp16"))
