@@ -31,7 +31,11 @@ from repsam_ros.ros.conversions import (
 from repsam_ros.ros.grasp_planner_parameters import PARAMETERS, planner_from
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.markers import grasp_markers
-from repsam_ros.ros.moveit_grasps import moveit_grasp_message, moveit_grasp_type
+from repsam_ros.ros.moveit_grasps import (
+    moveit_grasp_message,
+    moveit_grasp_state,
+    moveit_grasp_type,
+)
 from repsam_ros.ros.qos import input_qos, output_qos
 from repsam_ros.ros.running import run_node
 from repsam_ros.ros.stamp_join import JoinedMessages, StampJoin
@@ -69,6 +73,7 @@ class GraspPlannerNode(ManagedNode):
             self.add_output(message_type, name, qos)
         if moveit_type := moveit_grasp_type():
             self.add_output(moveit_type, _MOVEIT, qos)
+        self.get_logger().info(f"~/{_MOVEIT}: {moveit_grasp_state()}")
 
     def subscribe(self) -> None:
         self._join = StampJoin(tuple(_INPUTS))
@@ -102,6 +107,7 @@ class GraspPlannerNode(ManagedNode):
         last = self._last
         values: dict[str, Any] = {"target": self._target_id, "grasps": len(last.grasps)}
         values["unfinished"] = " ".join(map(str, last.unfinished))
+        values[_MOVEIT] = moveit_grasp_state()
         return values | {f"rejected.{name}": n for name, n in sorted(last.rejected.items())}
 
     def dropped(self) -> Counter[str]:

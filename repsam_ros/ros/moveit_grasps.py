@@ -26,6 +26,11 @@ def moveit_grasp_type() -> type | None:
     return None if moveit_msgs is None else moveit_msgs.Grasp
 
 
+def moveit_grasp_state() -> str:
+    """Whether the topic is there, for logs and diagnostics."""
+    return "off, moveit_msgs is not installed" if moveit_msgs is None else "on"
+
+
 def moveit_grasp_message(grasp: Grasp, gripper: Gripper, approach_m: float, header: Header) -> Any:
     """A grasp as a pose of the hand's own link, which has to be the end effector.
 

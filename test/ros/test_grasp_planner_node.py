@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import signal
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -123,6 +124,7 @@ class PlannerRig:
 def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
     """One process for all of it: a start takes longer than the checks."""
     planner = PlannerRig(rig)
+    _says_whether_moveit_gets_grasps(planner)
     _says_that_there_is_no_cloud_yet(planner)
     _gives_the_planners_grasps_with_the_clouds_stamp(planner, cloud)
     _waits_for_plane_and_view_of_the_same_stamp(planner, cloud)
@@ -214,6 +216,16 @@ def _draws_grasps_while_someone_looks(planner: PlannerRig, cloud: SceneCloud) ->
     planner.rig.wait_until(lambda: bool(drawn), "markers")
     hands = [item for item in drawn[0].markers if item.action == Marker.ADD]
     assert hands and {stamp_to_ns(item.header.stamp) for item in hands} == {seen.stamp_ns}
+
+
+def _says_whether_moveit_gets_grasps(planner: PlannerRig) -> None:
+    """Else the topic would be missing without a word."""
+    state = "off, moveit_msgs is not installed" if find_spec("moveit_msgs") is None else "on"
+    assert any(f"~/moveit_grasp: {state}" in line for line in planner.child.lines)
+    planner.rig.await_values(lambda values: values["moveit_grasp"] == state, "the state")
+    topics = dict(planner.rig.session.node.get_topic_names_and_types())
+    assert (f"{NODE}/moveit_grasp" in topics) == (state == "on")
+    assert f"{NODE}/grasps" in topics
 
 
 def _says_that_there_is_no_cloud_yet(planner: PlannerRig) -> None:
