@@ -12,7 +12,7 @@ from torch import Tensor
 
 from repsam_ros.backends import BackendConfig, BackendInfo, Decoded, Encoded
 from repsam_ros.backends._prompt_batches import decode_in_batches
-from repsam_ros.errors import BackendError
+from repsam_ros.errors import BackendError, FrameError
 from repsam_ros.methods import load_model
 from repsam_ros.network.build import DecodedMasks, DecoderState, EncodedImage, RepSam
 from repsam_ros.network.weights import ModelFile
@@ -98,7 +98,7 @@ class TorchBackend:
                 if self._network.decoder_extension is None:
                     state = self._network.decoder_state(encoded)
         except torch.OutOfMemoryError as error:
-            raise BackendError(f"out of memory on {self._device}: {error}") from error
+            raise FrameError("out_of_memory", f"{self._device}: {error}") from error
         return Encoded(heatmap, state)
 
     def decode(self, encoded: Encoded, points_px: NDArray[np.float32]) -> Decoded:
@@ -114,7 +114,7 @@ class TorchBackend:
             with torch.inference_mode(), self._autocast():
                 return decode_in_batches(decode, points_px, self._canvas_px)
         except torch.OutOfMemoryError as error:
-            raise BackendError(f"out of memory on {self._device}: {error}") from error
+            raise FrameError("out_of_memory", f"{self._device}: {error}") from error
 
     def _masks(self, state: EncodedImage | DecoderState, points: Tensor) -> DecodedMasks:
         if isinstance(state, DecoderState):
