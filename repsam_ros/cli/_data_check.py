@@ -5,22 +5,19 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._dataset_options import add_option_argument
+from repsam_ros.cli._dataset_options import add_dataset_positions
 
 _DEFAULT_OUT = Path("out") / "check"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
-    parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
+    add_dataset_positions(parser)
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help=f"for check.json and contact_sheet.png, default {_DEFAULT_OUT}/NAME",
     )
-    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
-    add_option_argument(parser)
     parser.add_argument(
         "--samples", type=int, default=12, metavar="N", help="frames to read, default %(default)s"
     )

@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._dataset_options import add_option_argument
+from repsam_ros.cli._dataset_options import add_dataset_positions
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
-    parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
-    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
-    add_option_argument(parser)
+    add_dataset_positions(parser)
     parser.add_argument("--workers", type=int, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--batch", type=int, default=16, metavar="B", help="default %(default)s")
     parser.add_argument(

@@ -1,8 +1,28 @@
-"""Options of formats of data sets, such as the camera of graspnet."""
+"""Where a data set lies, and options of its format, such as the camera of graspnet."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+
+
+def add_dataset_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--dataset``, ``--root``, ``--split`` and ``--option``."""
+    parser.add_argument("--dataset", required=True, metavar="NAME", help="format, such as mosd")
+    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="its folder")
+    _add_split(parser)
+
+
+def add_dataset_positions(parser: argparse.ArgumentParser) -> None:
+    """Declares ``NAME``, ``ROOT``, ``--split`` and ``--option``."""
+    parser.add_argument("name", metavar="NAME", help="format of the data set, such as mosd")
+    parser.add_argument("root", type=Path, metavar="ROOT", help="where it lies")
+    _add_split(parser)
+
+
+def _add_split(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
+    add_option_argument(parser)
 
 
 def add_option_argument(parser: argparse.ArgumentParser) -> None:

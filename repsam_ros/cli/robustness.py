@@ -5,17 +5,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from repsam_ros.cli._dataset_options import add_option_argument
+from repsam_ros.cli._dataset_options import add_dataset_arguments
 from repsam_ros.cli._options import add_pipeline_arguments, given_values
 
 SUMMARY = "curves of scores on ever worse frames of a data set"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dataset", required=True, metavar="NAME", help="format, such as mosd")
-    parser.add_argument("--root", required=True, type=Path, metavar="DIR", help="its folder")
-    parser.add_argument("--split", metavar="NAME", help="one of the data set's, default all")
-    add_option_argument(parser)
+    add_dataset_arguments(parser)
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="for the results")
     add_pipeline_arguments(parser)
 
