@@ -21,8 +21,8 @@ UNKNOWN_LABEL = 65535
 # this far, and nearly every one reports more than 50 mm.
 FARTHEST_MEDIAN_M = 50.0
 
-FLAG_DEPTH_COMPLETED = 1
-FLAG_TRANSPARENT = 2
+# Bits of points; 1 is kept for depth that was completed, which nothing here does.
+FLAG_LITTLE_DEPTH = 2
 FLAG_MASK_EDGE = 4
 
 # In image sizes, beyond what any lens (178 degrees wide at the least) or crop has: points stay
@@ -187,7 +187,7 @@ class SceneCloud:
         colors: (M, 3) uint8, RGB.
         instance_ids: (M,) uint32, 0 = scene context, else the id in the label map.
         scores: (M,) float32, score of the point's instance, 0 for context.
-        flags: (M,) uint8, bits ``FLAG_DEPTH_COMPLETED``, ``FLAG_TRANSPARENT``, ``FLAG_MASK_EDGE``.
+        flags: (M,) uint8, bits ``FLAG_LITTLE_DEPTH``, ``FLAG_MASK_EDGE``.
         support_plane: The plane under the objects, None when there is none.
         viewpoint_m: (3,) float64, camera position in ``frame_id``.
     """

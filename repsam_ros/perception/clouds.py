@@ -18,7 +18,8 @@ What happens to a frame, in order:
    points become context.
 
 What stays of an object within ``edge_px`` of its mask's border carries ``FLAG_MASK_EDGE``: its
-position is measured, its membership is less certain.
+position is measured, its membership is less certain. All points of an object that has little depth
+of its own carry ``FLAG_LITTLE_DEPTH`` (:mod:`repsam_ros.perception.cloud_depth`).
 """
 
 from __future__ import annotations
@@ -30,11 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError, FrameError
+from repsam_ros.perception.cloud_depth import little_depth
 from repsam_ros.perception.cloud_outlines import GRAZING_SLOPE, follow_depth
 from repsam_ros.perception.outliers import are_inliers
 from repsam_ros.perception.support_plane import PlaneSettings, fit_support_plane
 from repsam_ros.perception.voxels import Points, gather, pixel_rays, voxelise
-from repsam_ros.structures import Instances, Intrinsics, Plane, RgbdFrame, SceneCloud
+from repsam_ros.structures import (
+    FLAG_LITTLE_DEPTH,
+    Instances,
+    Intrinsics,
+    Plane,
+    RgbdFrame,
+    SceneCloud,
+)
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings)
     if labels.shape != depth_m.shape:
         raise FrameError("size_mismatch", f"labels {labels.shape}, depth {depth_m.shape}")
     depth_m = np.where(np.isfinite(depth_m) & (depth_m > 0), depth_m, np.float32(0))
+    little = little_depth(labels, depth_m, len(instances)) * np.uint8(FLAG_LITTLE_DEPTH)
     if settings.outline_px:
         labels, depth_m = follow_depth(
             labels, depth_m, frame.intrinsics, settings.outline_px, settings.edge_jump_m
@@ -153,7 +163,7 @@ def build_cloud(frame: RgbdFrame, instances: Instances, settings: CloudSettings)
         colors=everything.colors,
         instance_ids=everything.ids,
         scores=scores[everything.ids],
-        flags=everything.flags,
+        flags=everything.flags | little[everything.ids],
         stamp_ns=frame.stamp_ns,
         frame_id=frame.frame_id,
         support_plane=plane,
