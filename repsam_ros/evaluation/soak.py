@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.stats import theilslopes
 
 # Drops of single images; every other cause stands for a pair of colour and depth.
@@ -32,6 +34,38 @@ def dropped_by_cause(values: Mapping[str, str]) -> dict[str, int]:
         for name, count in values.items()
         if name.startswith("dropped.")
     }
+
+
+def node_account(values: Mapping[str, str], streams: Sequence[str]) -> dict[str, Any]:
+    """What a node says of itself in its diagnostics; times are percentiles of its last frames."""
+    return {
+        "received": {name: int(values.get(f"received_{name}", 0)) for name in streams},
+        "published": int(values.get("published", 0)),
+        "dropped": dropped_by_cause(values),
+        "times_ms": {
+            name.removesuffix("_ms"): float(value)
+            for name, value in values.items()
+            if name.endswith("_ms")
+        },
+    }
+
+
+def overhead_ms(end_to_end_s: Sequence[float], values: Mapping[str, str]) -> float | None:
+    """What is neither the pipeline nor waiting for it: transport, decoding, encoding; medians.
+
+    Args:
+        end_to_end_s: Of the frames that the node's percentiles are of.
+        values: Diagnostics of the perception node.
+    """
+    if not len(end_to_end_s) or "latency_p50_ms" not in values:
+        return None
+    waiting_and_compute_ms = float(values["latency_p50_ms"]) - float(values["conversion_p50_ms"])
+    return round(1e3 * float(np.median(end_to_end_s)) - waiting_and_compute_ms, 2)
+
+
+def rate_hz(times_s: Sequence[float]) -> float | None:
+    """Mean rate of events; None for less than two."""
+    return round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 2) if len(times_s) > 1 else None
 
 
 def unaccounted_images(values: Mapping[str, str]) -> int:
@@ -84,3 +118,24 @@ def age_excess_s(sent_s: Sequence[float], received_s: Sequence[float]) -> float:
     if len(sent) < 2:
         return float("nan")
     return float(np.max((received - sent)[1:] - np.diff(received)))
+
+
+def newer_on_its_way_s(
+    all_sent_s: Sequence[float], sent_s: Sequence[float], received_s: Sequence[float]
+) -> NDArray[np.float64]:
+    """For each result but the first: how long a newer frame had been sent when work on it began.
+
+    Work begins when the result before comes. Where the newest frame is taken, this is no more than
+    the newer one's way to the node and the result's way back, however unsteady the sender; 0 where
+    no newer one had been sent. A queue makes it grow.
+
+    Args:
+        all_sent_s: When each frame was sent.
+        sent_s: When the frame of each result was sent, in the order of the results.
+        received_s: When each result came.
+    """
+    every, received = np.sort(np.asarray(all_sent_s, float)), np.asarray(received_s, float)
+    newer = np.searchsorted(every, np.asarray(sent_s, float)[1:], "right")
+    is_there = newer < len(every)
+    waited_s: NDArray[np.float64] = received[:-1][is_there] - every[newer[is_there]]
+    return waited_s.clip(0)

@@ -21,6 +21,7 @@ def markdown(summary: Mapping[str, Any]) -> str:
         ("end to end, ms", _counts(summary["end_to_end_ms"])),
         ("of it neither the model nor waiting for it, ms", summary["overhead_p50_ms"]),
         ("result older than one inference by at most, frame periods", age),
+        ("a newer frame was on its way, ms", _counts(summary["newer_on_its_way_ms"])),
     ]
     for name, usage in summary["usage"].items():
         growth = usage["memory_growth_mb_h"]

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from sensor_msgs.msg import Image, PointCloud2
 
 from repsam_ros import __version__
@@ -21,7 +20,10 @@ from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.evaluation.replay import latency_ms, write_summary
 from repsam_ros.evaluation.soak import (
     age_excess_s,
-    dropped_by_cause,
+    newer_on_its_way_s,
+    node_account,
+    overhead_ms,
+    rate_hz,
     unaccounted_clouds,
     unaccounted_images,
 )
@@ -168,15 +170,16 @@ class _Run:
         for number in range(count):
             delay_s = start_s + number * period_s - time.monotonic()
             time.sleep(max(delay_s, 0.0))
-            if self.usage.is_due:
-                if self._is_a_node_gone():
-                    return
-                self.usage.sample()
             stamp_ns = time.time_ns()
             self._sent_s[stamp_ns] = time.monotonic()
             for stream, raw in frames[number % len(frames)].items():
                 _STAMP.pack_into(raw, _STAMP_AT, *divmod(stamp_ns, 1_000_000_000))
                 self._publishers[stream].publish(bytes(raw))
+            # After the frame, which would be late.
+            if self.usage.is_due:
+                if self._is_a_node_gone():
+                    return
+                self.usage.sample()
 
     def drain(self) -> None:
         """Waits until both nodes are through with what was sent."""
@@ -210,15 +213,18 @@ class _Run:
             "minutes": self._settings.minutes,
             "rate_hz": self._settings.rate_hz,
             "frames_sent": len(self._sent_s),
-            "perception": _node_account(perception, ("color", "depth", "camera_info")),
-            "grasp_planner": _node_account(planner, ("points",)),
+            "perception": node_account(perception, ("color", "depth", "camera_info")),
+            "grasp_planner": node_account(planner, ("points",)),
             "results_received": {"labels": len(self._labels), "grasps": self._grasps},
             "unaccounted": {} if self._crash else self._unaccounted(perception, planner),
             "lost_on_the_way": {} if self._crash else self._lost_on_the_way(perception, planner),
-            "frame_rate_hz": _rate_hz(came_s),
+            "frame_rate_hz": rate_hz(came_s),
             "end_to_end_ms": latency_ms(end_to_end_s),
-            "overhead_p50_ms": _overhead_ms(end_to_end_s, perception),
+            "overhead_p50_ms": overhead_ms(end_to_end_s[-DURATIONS_KEPT:], perception),
             "age_excess_frames": self._age_excess_frames(sent_s, came_s),
+            "newer_on_its_way_ms": latency_ms(
+                newer_on_its_way_s(list(self._sent_s.values()), sent_s, came_s).tolist()
+            ),
             "usage": self.usage.summary(),
         }
         return result | {"problems": list(self._problems(result))}
@@ -276,32 +282,3 @@ class _Run:
 
     def _on_grasps(self, raw: bytes) -> None:
         self._grasps += 1
-
-
-def _node_account(values: dict[str, str], streams: tuple[str, ...]) -> dict[str, Any]:
-    """What a node says of itself; times are percentiles of its last 500 frames."""
-    return {
-        "received": {name: int(values.get(f"received_{name}", 0)) for name in streams},
-        "published": int(values.get("published", 0)),
-        "dropped": dropped_by_cause(values),
-        "times_ms": {
-            name.removesuffix("_ms"): float(value)
-            for name, value in values.items()
-            if name.endswith("_ms")
-        },
-    }
-
-
-def _overhead_ms(end_to_end_s: list[float], perception: dict[str, str]) -> float | None:
-    """What is neither the pipeline nor waiting for it: transport, decoding, encoding; medians."""
-    if not end_to_end_s or "latency_p50_ms" not in perception:
-        return None
-    waiting_and_compute_ms = float(perception["latency_p50_ms"]) - float(
-        perception["conversion_p50_ms"]
-    )
-    median_ms = 1e3 * float(np.median(end_to_end_s[-DURATIONS_KEPT:]))
-    return round(median_ms - waiting_and_compute_ms, 2)
-
-
-def _rate_hz(times_s: list[float]) -> float | None:
-    return round((len(times_s) - 1) / (times_s[-1] - times_s[0]), 2) if len(times_s) > 1 else None

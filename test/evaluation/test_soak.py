@@ -6,6 +6,10 @@ import pytest
 from repsam_ros.evaluation.soak import (
     age_excess_s,
     memory_growth_mb_h,
+    newer_on_its_way_s,
+    node_account,
+    overhead_ms,
+    rate_hz,
     unaccounted_clouds,
     unaccounted_images,
 )
@@ -66,6 +70,36 @@ def test_a_queue_shows_as_age_and_the_newest_frame_does_not() -> None:
     assert age_excess_s(*zip(*queued, strict=True)) > 5
 
 
+def test_a_late_sender_does_not_count_as_age_but_the_way_and_a_queue_do() -> None:
+    rng = np.random.default_rng(0)
+    way_s, work_s = 0.004, 0.25
+    all_sent_s = np.arange(300) / 30 + rng.uniform(0, 0.03, 300)
+    arrived_s = all_sent_s + way_s
+    newest, queued, free_s = [], [], float(arrived_s[0])
+    while free_s < arrived_s[-1]:
+        index = int(np.searchsorted(arrived_s, free_s, "right")) - 1
+        free_s += work_s
+        newest.append((all_sent_s[index], free_s + way_s))
+        queued.append((all_sent_s[len(queued)], free_s + way_s))
+    waited_s = newer_on_its_way_s(all_sent_s, *zip(*newest, strict=True))
+    assert len(waited_s) == len(newest) - 1
+    assert 0 < waited_s.max() <= 2 * way_s + 1e-9
+    assert age_excess_s(*zip(*newest, strict=True)) > 1.3 / 30
+    assert newer_on_its_way_s(all_sent_s, *zip(*queued, strict=True)).max() > 5
+    assert newer_on_its_way_s([0.0, 1.0], [0.0, 1.0], [0.5, 1.5]).size == 0
+
+
+def test_what_is_added_to_the_model_is_told_from_the_medians() -> None:
+    values = {**VALUES, "latency_p50_ms": "100.0", "conversion_p50_ms": "4.0"}
+    assert overhead_ms([0.105, 0.101, 0.11], values) == 9.0
+    assert overhead_ms([], values) is None and overhead_ms([0.1], VALUES) is None
+    account = node_account(values, ("color", "absent"))
+    assert account["received"] == {"color": 10, "absent": 0}
+    assert account["times_ms"] == {"latency_p50": 100.0, "conversion_p50": 4.0}
+    assert account["dropped"]["stale"] == 2
+    assert (rate_hz([1.0]), rate_hz([1.0, 2.0, 5.0])) == (None, 0.5)
+
+
 def test_the_table_has_every_figure_and_every_problem() -> None:
     node = {
         "received": {"color": 30},
@@ -85,11 +119,21 @@ def test_the_table_has_every_figure_and_every_problem() -> None:
         "end_to_end_ms": {"p50": 108.9},
         "overhead_p50_ms": 5.83,
         "age_excess_frames": None,
+        "newer_on_its_way_ms": {"p50": 3.25},
         "usage": {"perception node": usage | {"cpu_share": 0.2}},
         "machine": {"cpus": 2, "system": "Linux", "load_average": [3.0, 2.0, 1.0]},
         "problems": ["it broke"],
     }
     table = markdown(summary)
-    for text in ("stale 10", "color 30", "5.83", "101.5", "color 7", "- it broke", "not judged"):
+    for text in (
+        "stale 10",
+        "color 30",
+        "5.83",
+        "101.5",
+        "p50 3.25",
+        "color 7",
+        "- it broke",
+        "not judged",
+    ):
         assert text in table
     assert "no problem" in markdown(summary | {"problems": []})
