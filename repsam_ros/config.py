@@ -134,6 +134,12 @@ def preset_path(what: str, folder: str, name_or_path: str | Path) -> Path:
     return presets[str(name_or_path)]
 
 
+def check_name(what: str, name: str) -> None:
+    """Raises a ConfigError unless files can be called after ``name``."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ConfigError(f"{what} {name!r}: only letters, digits, underscores and hyphens")
+
+
 def to_plain(config: Any) -> dict[str, Any]:
     """Plain YAML/JSON values of a config dataclass, defaults included."""
 

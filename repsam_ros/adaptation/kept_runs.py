@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from repsam_ros.config import load_json
-from repsam_ros.errors import DivergedError
+from repsam_ros.config import differences, load_json
+from repsam_ros.errors import ConfigError, DivergedError
 from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 
@@ -50,9 +50,7 @@ def finish_runs(
         check: Refuses a kept result of another job.
         what: The runs are, for the progress bar.
     """
-    done = {path: read_result(kind, path) for path in jobs if path.is_file()}
-    for path, kept in done.items():
-        check(path, kept, jobs[path])
+    done = kept_results(jobs, kind, check)
     left = [(path, job) for path, job in jobs.items() if path not in done]
     if left and done:
         logger.info("%s: %d of %d are there", what, len(done), len(jobs))
@@ -65,6 +63,34 @@ def finish_runs(
                     write_result(path, result)
                     done[path] = result
     return {path: done[path] for path in jobs if path in done}
+
+
+def kept_results(
+    jobs: Mapping[Path, Job], kind: type[Result], check: Callable[[Path, Result, Job], None]
+) -> dict[Path, Result]:
+    """Results that are there; arguments as of :func:`finish_runs`."""
+    done = {path: read_result(kind, path) for path in jobs if path.is_file()}
+    for path, kept in done.items():
+        check(path, kept, jobs[path])
+    return done
+
+
+class Planned(Protocol):
+    """A job or its result, with the plain values of all that the result follows from."""
+
+    @property
+    def plan(self) -> dict[str, Any]: ...
+
+
+def check_plan(path: Path, result: Planned, job: Planned) -> None:
+    """Refuses the result of another plan.
+
+    Raises:
+        ConfigError: It is one; names the first difference.
+    """
+    plan = json.loads(json.dumps(job.plan))
+    if changed := list(differences(result.plan, plan)):
+        raise ConfigError(f"{path} is the result of another plan, remove it: {changed[0]}")
 
 
 def write_result(path: Path, result: Any) -> None:

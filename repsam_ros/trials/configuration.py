@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any
 
+from repsam_ros.config import check_name
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.modality import RGBD, check_modality
 from repsam_ros.evaluation.statistics import BootstrapSettings
@@ -54,7 +54,7 @@ class VariantSettings:
     planner_settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_name("variant", self.name)
+        check_name("variant", self.name)
         check_modality(self.see)
         if self.depth not in (SENSOR, EXACT):
             raise ConfigError(f"depth must be {SENSOR} or {EXACT}, got {self.depth!r}")
@@ -77,6 +77,10 @@ class Stratum:
 
     first_seed: int
     scene: SceneSettings
+
+    def seeds(self, scenes: int) -> range:
+        """Scene seeds, so many."""
+        return range(self.first_seed, self.first_seed + scenes)
 
 
 @dataclass(frozen=True)
@@ -190,8 +194,7 @@ class TrialsConfig:
 
     def seeds(self, stratum: str) -> range:
         """Scene seeds of a stratum."""
-        first = self.strata[stratum].first_seed
-        return range(first, first + self.scenes)
+        return self.strata[stratum].seeds(self.scenes)
 
     @property
     def is_held_out(self) -> bool:
@@ -209,12 +212,7 @@ def check_strata(seeds: Mapping[str, range]) -> None:
         ConfigError: A name or a seed is of no use.
     """
     for name in seeds:
-        _check_name("stratum", name)
+        check_name("stratum", name)
     for (one, first), (other, second) in combinations(seeds.items(), 2):
         if shared := range(max(first.start, second.start), min(first.stop, second.stop)):
             raise ConfigError(f"strata {one} and {other} share the seed {shared[0]}")
-
-
-def _check_name(what: str, name: str) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ConfigError(f"{what} {name!r}: only letters, digits, underscores and hyphens")

@@ -18,9 +18,8 @@ from typing import Any
 import yaml
 
 from repsam_ros import __version__
-from repsam_ros.adaptation.kept_runs import finish_runs, read_result
-from repsam_ros.config import build_config, differences, to_plain
-from repsam_ros.errors import ConfigError
+from repsam_ros.adaptation.kept_runs import check_plan, finish_runs, kept_results
+from repsam_ros.config import build_config, to_plain
 from repsam_ros.grasping.planners import weights_sha256
 from repsam_ros.network.weights import find_model
 from repsam_ros.paths import write_text
@@ -89,7 +88,7 @@ def run_trials(
         run_job,
         partial(map_here, processes=processes),
         kind=SceneResult,
-        check=_check_kept,
+        check=check_plan,
         what="trials",
     )
     logger.info("trials: %.0f s", time.monotonic() - start_s)
@@ -103,10 +102,7 @@ def collect_trials(config: TrialsConfig, out: Path) -> list[AttemptRow]:
         ConfigError: ``out`` holds results of another configuration.
     """
     jobs = _jobs(config, out, "cpu")
-    done = {path: read_result(SceneResult, path) for path in jobs if path.is_file()}
-    for path, result in done.items():
-        _check_kept(path, result, jobs[path])
-    return _write_tables(config, out, jobs, done)
+    return _write_tables(config, out, jobs, kept_results(jobs, SceneResult, check_plan))
 
 
 def _jobs(config: TrialsConfig, out: Path, device: str) -> dict[Path, Job]:
@@ -149,9 +145,3 @@ def open_chains(plain_config: str, device: str) -> dict[str, Chain]:
     """The chains of a configuration, given as JSON; networks stay loaded for the next scene."""
     config = build_config(TrialsConfig, json.loads(plain_config), "trials")
     return {v.name: OfflineChain(v, config, device) for v in config.variants}
-
-
-def _check_kept(path: Path, result: SceneResult, job: Job) -> None:
-    plan = json.loads(json.dumps(job.plan))
-    if changed := list(differences(result.plan, plan)):
-        raise ConfigError(f"{path} is the result of another plan, remove it: {changed[0]}")

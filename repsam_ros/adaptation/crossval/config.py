@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from repsam_ros.adaptation.picture_sources import DatasetSettings
 from repsam_ros.adaptation.simulated_frames import SimulatedFrames
 from repsam_ros.adaptation.training_config import TrainConfig, refuse_set
+from repsam_ros.config import check_name
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.modality import RGBD, check_modality
@@ -39,8 +39,7 @@ class ArmSettings:
     learning_rates: tuple[float, ...] = (1e-3,)
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"[A-Za-z0-9_-]+", self.name):
-            raise ConfigError(f"arm {self.name!r}: only letters, digits, underscores and hyphens")
+        check_name("arm", self.name)
         check_modality(self.see)
         if not self.learning_rates or len(set(self.learning_rates)) < len(self.learning_rates):
             raise ConfigError(f"arm {self.name}: learning_rates must be given, each once")

@@ -19,12 +19,11 @@ from repsam_ros.adaptation.crossval.folds import inner_pair, make_folds
 from repsam_ros.adaptation.crossval.report import write_report
 from repsam_ros.adaptation.crossval.results import HELD_OUT, FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
-from repsam_ros.adaptation.kept_runs import finish_runs
+from repsam_ros.adaptation.kept_runs import check_plan, finish_runs
 from repsam_ros.adaptation.learning_rates import RateScores, best_rate, check_rates
 from repsam_ros.adaptation.simulated_frames import simulate_frames
 from repsam_ros.backends.torch import find_device
-from repsam_ros.config import differences, to_plain
-from repsam_ros.errors import ConfigError
+from repsam_ros.config import to_plain
 from repsam_ros.network.weights import find_model
 from repsam_ros.simulation.workers import map_here
 
@@ -161,16 +160,10 @@ class _Experiment:
             run_trial,
             partial(map_here, processes=self._processes),
             kind=FoldResult,
-            check=_check_kept,
+            check=check_plan,
             what=what,
         )
 
 
 def _chooses(arm: ArmSettings) -> bool:
     return arm.trains and len(arm.learning_rates) > 1
-
-
-def _check_kept(path: Path, result: FoldResult, trial: Trial) -> None:
-    """Refuses a result of another configuration, base or set of frames."""
-    if changed := list(differences(result.plan, trial.plan)):
-        raise ConfigError(f"{path} is the result of another plan, remove it: {changed[0]}")

@@ -120,5 +120,4 @@ class ScorerConfig:
 
     def seeds(self, stratum: str) -> range:
         """Scene seeds of a stratum."""
-        first = self.strata[stratum].first_seed
-        return range(first, first + self.scenes)
+        return self.strata[stratum].seeds(self.scenes)
