@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 
 import cv2
@@ -111,6 +112,18 @@ def test_the_wanted_one_is_read_where_a_bag_has_both(ros, tmp_path):
         assert frame.color[0, 0, 0] == value
     with pytest.raises(ConfigError, match="not 'zip'"):
         bags.BagTopics(depth_transport="zip")
+
+
+def test_a_topic_without_messages_is_not_the_one_to_read(ros, tmp_path):
+    bag = recorded(ros, tmp_path / "bag", "compressed", "raw")
+    info = bags.bag_info(bag)
+    silent = bags.TopicInfo(COLOR, "sensor_msgs/msg/Image", 0)
+    info = dataclasses.replace(info, topics=(silent, *info.topics))
+    assert bags.find_topics(info, TOPICS).color == f"{COLOR}/compressed"
+    depth = bags.TopicInfo(f"{DEPTH}/compressedDepth", "sensor_msgs/msg/CompressedImage", 0)
+    kept = tuple(topic for topic in info.topics if topic.name != DEPTH)
+    with pytest.raises(DatasetError, match=f"{depth.name} holds no messages"):
+        bags.find_topics(dataclasses.replace(info, topics=(*kept, depth)), TOPICS)
 
 
 def test_a_bag_with_neither_says_which_topics_it_has(ros, tmp_path):

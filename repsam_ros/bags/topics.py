@@ -94,7 +94,7 @@ def topic_problems(info: BagInfo, topics: BagTopics) -> Iterator[str]:
 def problems_of(
     info: BagInfo, what: str, names: tuple[str, ...], types: tuple[str, ...]
 ) -> Iterator[str]:
-    """What keeps the first of these topics that is there from being read."""
+    """What keeps the topic of these names from being read."""
     topic = _first(info, names)
     if topic is None:
         yield f"no {what} topic {' or '.join(names)}"
@@ -117,5 +117,7 @@ def _candidates(topics: BagTopics) -> dict[Stream, tuple[str, ...]]:
 
 
 def _first(info: BagInfo, names: tuple[str, ...]) -> TopicInfo | None:
+    """Recorders list topics that nobody published on: one with messages comes before those."""
     there = {topic.name: topic for topic in info.topics}
-    return next((there[name] for name in names if name in there), None)
+    found = [there[name] for name in names if name in there]
+    return next((topic for topic in found if topic.count), found[0] if found else None)

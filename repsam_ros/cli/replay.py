@@ -103,10 +103,9 @@ def _save(args: argparse.Namespace, config: ReplayConfig) -> None:
     import yaml
 
     from repsam_ros.config import to_plain
-    from repsam_ros.paths import atomic_path
+    from repsam_ros.paths import write_text
 
-    with atomic_path(args.out / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
 
 
 def _given_truth(args: argparse.Namespace) -> dict[str, str]:
