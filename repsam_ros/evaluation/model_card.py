@@ -9,6 +9,7 @@ from typing import Any
 from repsam_ros.errors import CheckpointError, DatasetError
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.modality import RGBD
+from repsam_ros.evaluation.statistics import value_text
 from repsam_ros.model_files import listed_files
 from repsam_ros.network.weights import find_model
 from repsam_ros.tensor_files import opened_tensors
@@ -47,10 +48,7 @@ def _result_table(results: Path, sha256: str) -> str:
     rows = []
     for path in sorted(results.glob("*.json")):
         metrics = _read_metrics(path, sha256)
-        cells = []
-        for name in SCORES:
-            low, high = metrics["ci95"][name]
-            cells.append(f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
+        cells = [value_text(metrics["mean"][name], metrics["ci95"][name]) for name in SCORES]
         seen = metrics["config"].get("see", RGBD)
         stem = path.stem.removesuffix(f"-{seen}")
         rows.append([f"`{stem}`", seen, str(metrics["n"]), *cells])
@@ -118,13 +116,15 @@ def write_model_card(name: str, results: Path) -> str:
     model, entry = find_model(name), models[name]
     with opened_tensors(model.path) as stream:
         metadata = stream.metadata()
-        parameters = sum(
-            stream.get_tensor(key).numel()
-            for key in stream.keys()  # noqa: SIM118
-            if "running_" not in key and "num_batches" not in key and "gaussian" not in key
-        )
-    note = json.loads(metadata["note"])
-    config, data = note["config"], note["config"]["data"]
+    if holds_adapter(model.path):
+        record = read_record(model.path)
+        config, version = _read_json(results / "training" / "config.json"), record.version
+        kind = _adapter_line(model.path, record)
+        backbone = record.network["backbone"]
+    else:
+        config, version = json.loads(metadata["note"])["config"], metadata["repsam_ros"]
+        kind = ""
+        backbone = json.loads(metadata["network"])["backbone"]
     logs = [_read_log(path) for path in sorted(results.glob("training-*.jsonl"))]
     if not logs:
         raise DatasetError(f"{results}: no training-*.jsonl")

@@ -132,9 +132,14 @@ def mcnemar_test(first: ArrayLike, second: ArrayLike) -> float:
     return float(stats.binomtest(only_first, changed).pvalue) if changed else 1.0
 
 
-def interval_text(ci95: Sequence[float] | None) -> str:
-    """Bounds of a difference as they stand in a table."""
-    return "-" if ci95 is None else f"{ci95[0]:+.2f} to {ci95[1]:+.2f}"
+def interval_text(ci95: Sequence[float] | None, form: str) -> str:
+    """Bounds as they stand in a table; ``form`` is that of a number, such as ``+.2f``."""
+    return "-" if ci95 is None else f"{ci95[0]:{form}} to {ci95[1]:{form}}"
+
+
+def value_text(value: float, ci95: Sequence[float] | None, form: str = ".1f") -> str:
+    """A value with its bounds, see :func:`interval_text`."""
+    return f"{value:{form}} ({interval_text(ci95, form)})"
 
 
 def p_text(p: float) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from repsam_ros.config import to_plain
 from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
-from repsam_ros.evaluation.statistics import p_text
+from repsam_ros.evaluation.statistics import p_text, value_text
 from repsam_ros.paths import write_text
 from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
@@ -237,8 +237,7 @@ def _tell_contrasts(page: Page, config: TrialsConfig, content: Mapping[str, Any]
 def _points(difference: Mapping[str, Any] | None) -> str:
     if difference is None or difference["points"] is None:
         return "-"
-    low, high = difference["ci95"]
-    return f"{difference['points']:+.1f} ({low:+.1f} to {high:+.1f})"
+    return value_text(difference["points"], difference["ci95"], "+.1f")
 
 
 def _time_bars(times: Mapping[str, Mapping[str, float | None]]) -> str:

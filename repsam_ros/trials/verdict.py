@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from repsam_ros.evaluation.statistics import p_clause
+from repsam_ros.evaluation.statistics import interval_text, p_clause, value_text
 from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, SIGN_FLIPS, TrialsConfig
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.statistics import ALL
@@ -27,12 +27,11 @@ def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
     verb, what, unit = "lifts", "targets", "snapshots"
     if config.protocol == CLUTTER:
         verb, what, unit = "clears", "objects", "rounds"
-    low, high = found["ci95"]
     more = "more" if found["points"] >= 0 else "fewer"
     return (
         f"Simulated, {found['pairs']} {unit}: {primary['variant']} {verb} "
         f"{abs(found['points']):.1f} points {more} of the {what} than {primary['against']} (95 % "
-        f"interval {low:+.1f} to {high:+.1f}; {TEST_TITLES[config.test]}, "
+        f"interval {interval_text(found['ci95'], '+.1f')}; {TEST_TITLES[config.test]}, "
         f"{p_clause(primary['p'])}). "
         + _judgement(primary, config.primary.claim_points)
         + _by_material(primary["differences"])
@@ -40,11 +39,11 @@ def verdict(config: TrialsConfig, content: Mapping[str, Any]) -> str:
 
 
 def _by_material(differences: Mapping[str, Any]) -> str:
+    found = {name: differences[name] for name in (OPAQUE, GLASS) if name in differences}
     parts = [
-        f"{differences[name]['points']:+.1f} ({low:+.1f} to {high:+.1f}) on {name} targets"
-        for name in (OPAQUE, GLASS)
-        if name in differences and differences[name]["pairs"]
-        for low, high in (differences[name]["ci95"],)
+        f"{value_text(each['points'], each['ci95'], '+.1f')} on {name} targets"
+        for name, each in found.items()
+        if each["pairs"]
     ]
     return f" By material: {', '.join(parts)}." if len(parts) > 1 else ""
 

@@ -13,7 +13,7 @@ from repsam_ros.adaptation.image_scores import SHOWN_SCORES
 from repsam_ros.errors import shortened
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import interval_text, p_clause, p_text
+from repsam_ros.evaluation.statistics import interval_text, p_clause, p_text, value_text
 
 _CAPTIONS = {
     "differences": "Difference to `uniform` of the same budget and input, 95 % intervals.",
@@ -142,8 +142,7 @@ def _score_table(rows: list[dict[str, Any]], key: str, form: str) -> str:
     for row in rows:
         seeds = row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"])
         run = (f"`{row['arm']}`", str(row["mean_rank"]), INPUTS[row["fusion"]], str(seeds))
-        interval = "-" if row["ci95"] is None else " to ".join(f"{v:{form}}" for v in row["ci95"])
-        cells.setdefault(run, {})[row["metric"]] = f"{row[key]:{form}} ({interval})"
+        cells.setdefault(run, {})[row["metric"]] = value_text(row[key], row["ci95"], form)
     heads = ["arm", "mean rank", "input", "seeds", *(TITLES[name] for name in scores)]
     return table(heads, [[*run, *(found[s] for s in scores)] for run, found in cells.items()])
 
@@ -152,8 +151,8 @@ def _cka_parts(reports: dict[str, Any]) -> list[str]:
     """Values of all comparisons and both row definitions, a block a line."""
     columns = {
         f"{comparison}, {rows} (n = {found['n']:,})": [
-            f"{value:.3f} ({low:.3f} to {high:.3f})"
-            for value, (low, high) in zip(found["cka"], found["ci95"], strict=True)
+            value_text(value, ci95, ".3f")
+            for value, ci95 in zip(found["cka"], found["ci95"], strict=True)
         ]
         for comparison, report in reports.items()
         for rows, found in report.items()
@@ -235,4 +234,4 @@ def _range(runs: list[dict[str, Any]], name: str) -> str:
 
 def _effect_cells(effect: dict[str, Any]) -> list[str]:
     counts = [str(len(effect["seeds"])), str(effect["scenes"])]
-    return [*counts, f"{effect['difference']:+.2f}", interval_text(effect["ci95"])]
+    return [*counts, f"{effect['difference']:+.2f}", interval_text(effect["ci95"], "+.2f")]

@@ -11,7 +11,7 @@ from repsam_ros.adaptation.image_scores import SHOWN_SCORES
 from repsam_ros.errors import shortened
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import interval_text, p_text
+from repsam_ros.evaluation.statistics import interval_text, p_text, value_text
 
 _INPUTS = {"rgbd": "RGB-D", "rgb": "RGB", "depth": "depth"}
 _AGAINST = {
@@ -116,7 +116,7 @@ def _differences(rows: list[dict[str, Any]], metric: str) -> str:
                 f"`{row['arm']}`",
                 f"`{row['against']}`",
                 f"{row['difference'][metric]:+.2f}",
-                interval_text(row["ci95"][metric]),
+                interval_text(row["ci95"][metric], "+.2f"),
                 *(p_text(row[name][metric]) for name in ("p", "p_holm")),
             ]
             for row in rows
@@ -151,8 +151,7 @@ def _runs(content: dict[str, Any]) -> list[str]:
 def _score(arm: dict[str, Any] | None, metric: str) -> str:
     if arm is None:
         return "-"
-    low, high = arm["ci95"][metric]
-    return f"{arm['mean'][metric]:.2f} ({low:.2f} to {high:.2f})"
+    return value_text(arm["mean"][metric], arm["ci95"][metric], ".2f")
 
 
 def _share(arm: dict[str, Any] | None, metric: str) -> str:

@@ -11,6 +11,7 @@ from repsam_ros.charts import draw_chart
 from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.report import TITLES
 from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES
+from repsam_ros.evaluation.statistics import value_text
 
 _SHOWN = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 _OBJECTS = "true objects in the image"
@@ -73,11 +74,7 @@ def _heads() -> list[str]:
 
 
 def _cells(point: dict[str, Any]) -> list[str]:
-    cells = []
-    for name in _SHOWN:
-        low, high = point["ci95"][name]
-        cells.append(f"{point['mean'][name]:.1f} ({low:.1f} to {high:.1f})")
-    return cells
+    return [value_text(point["mean"][name], point["ci95"][name]) for name in _SHOWN]
 
 
 def _class(row: dict[str, Any]) -> str:
