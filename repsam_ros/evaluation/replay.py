@@ -68,6 +68,10 @@ class ReplaySettings:
             if value is not None and (reason := item.problem(value)):
                 raise ConfigError(reason)
 
+    def found_topics(self, bag: Path) -> BagTopics:
+        """The topics as the bag has them, raw or compressed."""
+        return find_topics(bag_info(bag), self.topics)
+
     def frames(self, bag: Path) -> BagFrames:
         """The frames of a bag."""
         return BagFrames(bag, self.topics, round(self.slop_s * 1e9), self.sync_queue)
@@ -91,9 +95,9 @@ def replay_bag(
     settings = settings or ReplaySettings()
     settings.truth.check(bag)
     remove_old_results(out)
-    frames, outcome = settings.frames(bag), _Outcome()
+    topics, frames, outcome = settings.found_topics(bag), settings.frames(bag), _Outcome()
     pacer, tracker = FramePacer(), InstanceTracker(settings.tracking)
-    for entry in track(frames, _color_count(bag, settings.topics), "replay"):
+    for entry in track(frames, _color_count(bag, topics), "replay"):
         refusal = pacer.refusal(entry.stamp_ns, settings.frame_step, settings.max_rate_hz)
         if refusal is not None:
             outcome.dropped[refusal] += 1
@@ -109,7 +113,8 @@ def replay_bag(
         outcome.frames.append(
             {"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": len(instances)}
         )
-    summary = _summary(bag, frames.inbox, outcome, pipeline.info)
+    summary = {"bag": str(bag), "version": __version__, "topics": topics.by_stream()}
+    summary |= _summary(frames.inbox, outcome, pipeline.info)
     finish_replay(bag, out, summary, settings.truth)
     return summary
 
@@ -129,12 +134,10 @@ class _Outcome:
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
 
 
-def _summary(bag: Path, inbox: FrameInbox, outcome: _Outcome, info: BackendInfo) -> dict[str, Any]:
+def _summary(inbox: FrameInbox, outcome: _Outcome, info: BackendInfo) -> dict[str, Any]:
     counts = inbox.counts()
     dropped = counts.unpaired + inbox.pairs_dropped() + outcome.dropped
     return {
-        "bag": str(bag),
-        "version": __version__,
         "backend": dataclasses.asdict(info),
         "received": {name: counts.received[name] for name in ("color", "depth")},
         "pairs": counts.pairs,
@@ -163,9 +166,7 @@ def _segmented(
 
 
 def _color_count(bag: Path, topics: BagTopics) -> int:
-    info = bag_info(bag)
-    color = find_topics(info, topics).color
-    return sum(topic.count for topic in info.topics if topic.name == color)
+    return sum(topic.count for topic in bag_info(bag).topics if topic.name == topics.color)
 
 
 def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:

@@ -55,6 +55,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     backend = summary.get("backend", {})
     rows = [
         ("bag", str(summary["bag"])),
+        ("topics", ", ".join(summary["topics"].values())),
         ("received", ", ".join(f"{count} {name}" for name, count in received.items())),
         ("published", f"{summary['published']} frames, {instances} instances"),
         ("dropped", dropped or "none"),

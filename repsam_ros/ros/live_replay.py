@@ -63,14 +63,15 @@ def summarise(
     bag: Path, results: LiveResults, settings: ReplaySettings | None = None
 ) -> dict[str, Any]:
     """The summary of a live replay, with the keys of the offline one and ``lost``."""
-    frames = (settings or ReplaySettings()).frames(bag)
-    names = {frame.stamp_ns: frame.name for frame in frames}
+    settings = settings or ReplaySettings()
+    names = {frame.stamp_ns: frame.name for frame in settings.frames(bag)}
     values = results.perception
     recorded = sorted(results.instance_counts)
     lost = len(names) - int(values["pairs"]) + int(values["published"]) - len(recorded)
     return {
         "bag": str(bag),
         "version": __version__,
+        "topics": settings.found_topics(bag).by_stream(),
         "backend": {
             "name": values["backend"],
             "version": values["backend_version"],

@@ -12,6 +12,7 @@ from repsam_ros.bags import write_bag
 from repsam_ros.errors import ConfigError, DatasetError, FrameError
 from repsam_ros.evaluation.metrics import score_labels
 from repsam_ros.evaluation.replay import ReplaySettings, replay_bag
+from repsam_ros.evaluation.replay_report import text_table
 from repsam_ros.evaluation.replay_truth import Truth
 from repsam_ros.images import read_labels, write_png
 from repsam_ros.perception.tracking import TrackingSettings
@@ -50,6 +51,8 @@ def test_every_frame_gets_its_label_map(tmp_path):
     assert summary["received"] == {"color": 5, "depth": 5}
     assert (summary["pairs"], summary["published"], summary["dropped"]) == (5, 5, {})
     assert summary["backend"]["name"] == "threshold"
+    assert summary["topics"]["color"] == "/camera/color/image_raw"
+    assert "/camera/aligned_depth_to_color/image_raw" in text_table(summary)
     assert summary["latency_ms"]["p50"] > 0
     assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
     for entry, wanted in zip(summary["frames"], scenes, strict=True):

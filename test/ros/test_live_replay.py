@@ -89,7 +89,8 @@ def test_with_the_robots_parameters_live_and_offline_replay_give_the_same_label_
         json.loads((tmp_path / name / "summary.json").read_text()) for name in ("offline", "live")
     )
     assert live["lost"] == 0
-    for key in ("received", "pairs", "published", "dropped", "frames", "backend"):
+    assert offline["topics"]["color"] == "/cam/rgb/compressed"
+    for key in ("topics", "received", "pairs", "published", "dropped", "frames", "backend"):
         assert live[key] == offline[key]
     assert offline["dropped"] == {"rate_limit": 1}
     assert min(frame["instances"] for frame in offline["frames"]) >= 3
