@@ -12,7 +12,7 @@ import pytest
 from repsam_ros.perception.pipeline import open_pipeline
 from repsam_ros.simulation.frames import render_frames
 
-BLOCKED = ("torch", "torchvision", "segment_anything", "onnx", "onnxscript", "safetensors")
+BLOCKED = ("torch", "torchvision", "segment_anything", "onnx", "onnxscript")
 SEGMENT = """
 import sys
 sys.modules.update(dict.fromkeys(sys.argv[1].split(",")))
