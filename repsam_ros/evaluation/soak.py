@@ -127,7 +127,8 @@ def newer_on_its_way_s(
 
     Work begins when the result before comes. Where the newest frame is taken, this is no more than
     the newer one's way to the node and the result's way back, however unsteady the sender; 0 where
-    no newer one had been sent. A queue makes it grow.
+    no newer one had been sent by then. A queue makes it grow. Results of the last frame sent, which
+    has no newer one, are left out.
 
     Args:
         all_sent_s: When each frame was sent.

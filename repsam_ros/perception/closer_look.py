@@ -1,7 +1,7 @@
 """The second look: the part of a frame that holds its objects, where these are small.
 
-The network sees every picture at the size of its canvas. Where all objects are small and lie in one
-part of the frame, that part alone shows them with more pixels.
+The network sees every picture at the size of its canvas. Where most objects are small and all lie
+in one part of the frame, that part alone shows them with more pixels.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from repsam_ros.structures import Instances
 class CloserLookSettings:
     """When a frame is segmented twice, and how close the second time.
 
-    Areas are pixels of a 640 x 480 frame.
+    Areas are pixels of a 640 x 480 frame; where a region is set, that region is the frame.
 
     Attributes:
         enabled: Without it each frame is segmented once; a second look takes as long as the first.
@@ -27,7 +27,7 @@ class CloserLookSettings:
         target_area_px: Median area up to which they are enlarged. Objects that fill most of the
             canvas are segmented worse than smaller ones.
         min_zoom: Less than this is not worth a second look.
-        max_zoom: Pixels of the canvas to those of the first look, at most.
+        max_zoom: How much larger than at the first look objects may be on the canvas, in length.
         margin: Room on each side of the objects, relative to the extent of them all.
     """
 

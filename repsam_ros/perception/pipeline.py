@@ -275,6 +275,7 @@ def open_pipeline(
 
     Raises:
         BackendError, CheckpointError, ConfigError: See :func:`repsam_ros.backends.open_backend`.
+        FrameError: ``out_of_memory`` where the device has none for the first image.
     """
     config = BackendConfig(backend, model, device, precision, threads, compiled)
     opened = _serving_at_once(config) if swap else open_backend(config)
