@@ -97,6 +97,8 @@ def suppress(
         scores: (N,).
     """
     masks = logits > np.maximum(thresholds, settings.nms_threshold)
+    # A faint mask has no pixel there.
+    masks = np.where(masks.any(axis=(1, 2), keepdims=True), masks, logits > thresholds)
     flat = masks.reshape(len(masks), -1).astype(np.float32)
     overlap = flat @ flat.T
     area = overlap.diagonal()
@@ -123,7 +125,7 @@ def label_map(
         parts: N masks one by one: logits, above 0 inside, and the rows and columns of the frame
             that they are of. Objects are small in the frame, and the rest of it needs no logits.
         scores: (N,).
-        min_area_px: Instances that get fewer pixels are left out.
+        min_area_px: Instances that get fewer pixels are left out, and those that get none.
 
     Returns:
         (H, W) uint16 with ids from 1 in the order of the masks that stayed, and their indices.
@@ -136,7 +138,7 @@ def label_map(
         np.copyto(most[box], weighted, where=wins)
         np.copyto(winner[box], np.uint16(number), where=wins)
     areas = np.bincount(winner.reshape(-1), minlength=len(scores) + 1)[1:]
-    stays = np.flatnonzero(areas >= min_area_px)
+    stays = np.flatnonzero(areas >= max(min_area_px, 1))
     ids = np.zeros(len(scores) + 1, np.uint16)
     ids[stays + 1] = np.arange(1, len(stays) + 1)
     return ids.take(winner), stays

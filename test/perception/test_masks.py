@@ -57,6 +57,11 @@ def test_a_mask_that_reaches_into_its_neighbour_does_not_suppress_it() -> None:
     assert stays([both, beside], [0.9, 0.8], nms_threshold=-2.0) == [0]
 
 
+def test_a_faint_mask_stays_and_is_compared_as_it_is() -> None:
+    faint = np.where(square(5, 5, 20), -1.5, -9).astype(np.float32)
+    assert stays([faint, faint, square(30, 30, 8)], [0.9, 0.8, 0.7]) == [0, 2]
+
+
 def test_stability_is_one_for_steep_and_low_for_flat_masks() -> None:
     steep = np.where(square(5, 5, 10), 9.0, -9.0).astype(np.float32)
     flat = np.where(square(5, 5, 10), 0.2, -0.2).astype(np.float32)
@@ -82,6 +87,12 @@ def test_label_map_is_consecutive_and_follows_the_strongest(count: int, seed: in
             assert mine.sum() >= 20
             assert np.allclose(probabilities[old][mine] * scores[old], best[mine])
             assert np.all(probabilities[old][mine] > 0.5)
+
+
+def test_an_instance_without_pixels_is_none() -> None:
+    part = (np.ones((4, 4), np.float32), (slice(0, 4), slice(0, 4)))
+    labels, stays = label_map([part, part], np.array([0.9, 0.8], np.float32), (8, 8), min_area_px=0)
+    assert stays.tolist() == [0] and labels.max() == 1
 
 
 def test_parts_of_masks_lie_where_they_are_said_to() -> None:
