@@ -102,11 +102,12 @@ def prompted_masks(
     pipeline: Pipeline, frame: RgbdFrame, prompts: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
     """(N, H, W) masks of (N, 2) points or (N, 4) boxes, which may overlap."""
-    canvas, encoded = pipeline.encode(frame)
     frame_px = frame.depth_m.shape
     if prompts.shape[1] == 2:
-        return _of_points(pipeline, canvas, encoded, prompts, frame_px)[0]
+        return _of_points(pipeline, *pipeline.encode(frame), prompts, frame_px)[0]
     found = pipeline.segment(frame)
+    # Encoded after it: some backends keep the state of the newest picture only.
+    canvas, encoded = pipeline.encode(frame)
     own = found.labels == np.arange(1, len(found) + 1)[:, None, None]
     result = np.zeros((len(prompts), *frame_px), bool)
     for mask, box_px in zip(result, prompts, strict=True):

@@ -30,14 +30,20 @@ MASKS = arrays(bool, (9, 13)).filter(lambda mask: mask.any())
 
 
 class PointFiller:
-    """Answers each point with the 9 x 9 canvas pixels about it; twice the frame's size."""
+    """Answers each point with the 9 x 9 canvas pixels about it; twice the frame's size.
+
+    As TensorRT's, it knows the newest picture only.
+    """
 
     canvas_px = (96, 128)
+    newest = 0
 
     def encode(self, color: np.ndarray, depth_m: np.ndarray, intrinsics: np.ndarray) -> Encoded:
-        return Encoded(np.zeros((24, 32), np.float32), None)
+        self.newest += 1
+        return Encoded(np.zeros((24, 32), np.float32), self.newest)
 
     def decode(self, encoded: Encoded, points_px: np.ndarray) -> Decoded:
+        assert encoded.state == self.newest
         return self._filled(np.concatenate((points_px - 4, points_px + 4), axis=1))
 
     def info(self) -> BackendInfo:
@@ -63,6 +69,7 @@ class ObjectFiller(PointFiller):
     beyond_px = 0
 
     def decode(self, encoded: Encoded, points_px: np.ndarray) -> Decoded:
+        assert encoded.state == self.newest
         boxes_px = 2 * np.array(self.boxes_px, np.float32) + 0.5
         left, top, right, bottom = boxes_px.T[..., None]
         x, y = points_px.T
