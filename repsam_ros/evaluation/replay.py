@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendInfo
@@ -110,9 +111,8 @@ def replay_bag(
             continue
         outcome.latencies_s.append(time.perf_counter() - start_s)
         _write_result(out, frame, instances)
-        outcome.frames.append(
-            {"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": len(instances)}
-        )
+        count = instance_count(instances.labels)
+        outcome.frames.append({"stamp_ns": frame.stamp_ns, "name": entry.name, "instances": count})
     summary = {"bag": str(bag), "version": __version__, "topics": topics.by_stream()}
     summary |= _summary(frames.inbox, outcome, pipeline.info)
     finish_replay(bag, out, summary, settings.truth)
@@ -167,6 +167,11 @@ def _segmented(
 
 def _color_count(bag: Path, topics: BagTopics) -> int:
     return sum(topic.count for topic in bag_info(bag).topics if topic.name == topics.color)
+
+
+def instance_count(labels: NDArray[np.uint16]) -> int:
+    """How many instances a label map has; tracked ids leave gaps."""
+    return int(np.count_nonzero(np.bincount(labels.ravel())[1:]))
 
 
 def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from repsam_ros.bags import BagTopics, bag_info, find_topics
 from repsam_ros.bags.topics import PLUGINS
+from repsam_ros.evaluation.replay import instance_count
 from repsam_ros.evaluation.soak import unaccounted_clouds
 from repsam_ros.images import write_png
 from repsam_ros.paths import share_dir
@@ -41,7 +42,7 @@ class LiveResults:
 
     Attributes:
         scores: (N,) float32, of the instances of a frame; 0 for one without a point in the cloud.
-        instance_counts: Highest id in the label map.
+        instance_counts: Of the label maps.
         clouds: Kept only where asked for.
         grasps: Best first.
         perception: Last diagnostics of the perception node.
@@ -80,7 +81,7 @@ def run_nodes_on(
 
     def on_labels(stamp_ns: int, labels: NDArray[np.uint16]) -> None:
         write_png(out / "labels" / f"{stamp_ns}.png", labels)
-        results.instance_counts[stamp_ns] = int(labels.max(initial=0))
+        results.instance_counts[stamp_ns] = instance_count(labels)
 
     def on_cloud(cloud: SceneCloud) -> None:
         scores = np.zeros(int(cloud.instance_ids.max(initial=0)) + 1, np.float32)

@@ -190,7 +190,8 @@ class LeftFirst:
 
 
 def test_ids_stay_with_the_objects_where_tracking_is_on(tmp_path):
-    objects = ((8, 14), (8, 14, 1), (1, 8, 14))  # left columns; the third comes in from the left
+    # Left columns; the third comes in from the left, and one goes away.
+    objects = ((8, 14), (8, 14, 1), (1, 8, 14), (1, 8))
     samples = []
     for index, lefts in enumerate(objects):
         depth_m = np.full((HEIGHT, WIDTH), TABLE_M, np.float32)
@@ -201,7 +202,7 @@ def test_ids_stay_with_the_objects_where_tracking_is_on(tmp_path):
     for enabled, left, old in ((False, 1, 2), (True, 3, 1)):
         settings = ReplaySettings(tracking=TrackingSettings(enabled=enabled))
         summary = replay_bag(tmp_path / "bag", tmp_path / "out", LeftFirst(), settings)
-        assert [frame["instances"] for frame in summary["frames"]] == [2, 3, 3]
+        assert [frame["instances"] for frame in summary["frames"]] == [2, 3, 3, 2]
         labels = read_labels(sorted((tmp_path / "out/labels").iterdir())[-1])
         assert (labels[5, 2], labels[5, 9]) == (left, old)
 
