@@ -165,9 +165,9 @@ def test_a_box_also_gets_what_the_model_finds_by_itself() -> None:
         scores = (0.9,)
 
         def encode(self, color: np.ndarray, depth_m: np.ndarray, intrinsics: np.ndarray) -> Encoded:
-            heatmap = np.zeros((24, 32), np.float32)
-            heatmap[10, 5] = 0.9
-            return Encoded(heatmap, None)
+            encoded = super().encode(color, depth_m, intrinsics)
+            encoded.heatmap[10, 5] = 0.9
+            return encoded
 
     frame, box_px = two_boxes().frame, np.array([[10, 5, 40, 40]], np.float32)
     (mask,) = prompted_masks(Pipeline(Finder(), PipelineSettings()), frame, box_px)
