@@ -8,6 +8,15 @@ import struct
 import cv2
 import numpy as np
 import pytest
+from rosbags.interfaces import (
+    Qos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
+from rosbags.rosbag2 import StoragePlugin, Writer
 
 from repsam_ros import bags
 from repsam_ros.cli.main import main
@@ -124,6 +133,37 @@ def test_a_topic_without_messages_is_not_the_one_to_read(ros, tmp_path):
     kept = tuple(topic for topic in info.topics if topic.name != DEPTH)
     with pytest.raises(DatasetError, match=f"{depth.name} holds no messages"):
         bags.find_topics(dataclasses.replace(info, topics=(*kept, depth)), TOPICS)
+
+
+def test_camera_info_that_is_that_of_depth_as_well_serves_both(ros, tmp_path):
+    bag = recorded(ros, tmp_path / "bag")
+    topics = dataclasses.replace(TOPICS, depth_info=INFO)
+    assert len(frames_of(bag, topics)) == len(STAMPS_NS)
+    report = bags.check_bag(bag, topics)
+    assert (report.problems, report.frames) == ((), len(STAMPS_NS))
+    assert report.rates_hz[INFO] == pytest.approx(2.0)
+
+
+def test_messages_of_all_channels_of_a_topic_count(ros, tmp_path):
+    """Recorders open a channel for each quality of service; nothing came through the last."""
+    now = QosTime(0, 0)
+    qos = (QosReliability.RELIABLE, QosDurability.VOLATILE, now, now)
+    late = Qos(QosHistory.KEEP_LAST, 1, *qos, QosLiveliness.AUTOMATIC, now, False)
+    (stamp_ns, *_), (color_px, depth_px) = STAMPS_NS, pixels(STAMPS_NS[0])
+    with Writer(tmp_path / "bag", version=8, storage_plugin=StoragePlugin.MCAP) as writer:
+        for topic, message in (
+            (INFO, ros.camera_info(WIDTH, HEIGHT, stamp_ns=stamp_ns)),
+            (COLOR, color_message(ros, color_px, stamp_ns)),
+            (DEPTH, depth_message(ros, depth_px, stamp_ns)),
+        ):
+            kind = message.__msgtype__
+            first = writer.add_connection(topic, kind, typestore=ros.typestore)
+            writer.add_connection(topic, kind, typestore=ros.typestore, offered_qos_profiles=[late])
+            writer.write(first, stamp_ns, ros.typestore.serialize_cdr(message, kind))
+    for bag in (tmp_path / "bag", tmp_path / "bag" / "bag.mcap"):
+        counts = [(topic.name, topic.count) for topic in bags.bag_info(bag).topics]
+        assert counts == [(name, 1) for name in sorted((COLOR, DEPTH, INFO))]
+        assert len(frames_of(bag)) == 1
 
 
 def test_a_bag_with_neither_says_which_topics_it_has(ros, tmp_path):

@@ -177,15 +177,15 @@ class OpenBag:
 
 def _info(path: Path, reader: Reader) -> BagInfo:
     try:
-        topics = tuple(
-            TopicInfo(item.topic, item.msgtype, int(item.msgcount)) for item in reader.connections
-        )
+        counts: Counter[tuple[str, str]] = Counter()
+        for item in reader.connections:
+            counts[item.topic, item.msgtype] += int(item.msgcount)
         custom = getattr(reader.storage.metadata, "custom", None) or {}
         kept = json.loads(custom.get(CUSTOM_KEY, "{}"))
         info = BagInfo(
             path=path,
             storage=_storage(path),
-            topics=tuple(sorted(topics, key=lambda topic: topic.name)),
+            topics=tuple(TopicInfo(*key, count) for key, count in sorted(counts.items())),
             start_ns=int(reader.start_time),
             duration_ns=max(int(reader.duration) - 1, 0),  # rosbags ends after the last stamp
             names={int(stamp): str(name) for stamp, name in kept.get("frames", {}).items()},

@@ -46,6 +46,8 @@ class BagTopics:
         for name in self.transports().values():
             if name not in _TRANSPORT_OF.values():
                 raise ConfigError(f"images come raw or compressed, not {name!r}")
+        if self.depth_info == self.info:  # the same as none of its own
+            object.__setattr__(self, "depth_info", "")
 
     def by_stream(self) -> dict[Stream, str]:
         names: dict[Stream, str] = {"color": self.color, "depth": self.depth, "info": self.info}
@@ -118,6 +120,5 @@ def _candidates(topics: BagTopics) -> dict[Stream, tuple[str, ...]]:
 
 def _first(info: BagInfo, names: tuple[str, ...]) -> TopicInfo | None:
     """Recorders list topics that nobody published on: one with messages comes before those."""
-    there = {topic.name: topic for topic in info.topics}
-    found = [there[name] for name in names if name in there]
+    found = [topic for name in names for topic in info.topics if topic.name == name]
     return next((topic for topic in found if topic.count), found[0] if found else None)
