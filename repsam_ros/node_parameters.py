@@ -31,6 +31,9 @@ class Parameter:
         change: When it can be changed.
         bounds: Least and greatest value of a number.
         choices: The strings allowed.
+
+    Raises:
+        ConfigError: The default is an empty list, whose type ROS cannot know.
     """
 
     name: str
@@ -39,6 +42,10 @@ class Parameter:
     change: Change = "live"
     bounds: tuple[float, float] | None = None
     choices: Sequence[str] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.default == []:
+            raise ConfigError(f"{self.name}: an empty list is no default, ROS cannot tell its type")
 
     def problem(self, value: Any) -> str | None:
         """Why a value cannot be taken, None when it can."""
@@ -139,11 +146,12 @@ def read_parameters(path: Path, node: str, parameters: Sequence[Parameter]) -> d
         ConfigError: The file cannot be read, says nothing to the node, or names a parameter that
             does not exist or a value that the node would refuse.
     """
-    sections = dict(_sections(read_yaml(path), ""))
+    sections = list(_sections(read_yaml(path), ""))
     # Later sections win, however general.
-    found = [content for pattern, content in sections.items() if _names(pattern, node)]
+    found = [content for pattern, content in sections if _names(pattern, node)]
     if not found:
-        raise ConfigError(f"{path}: nothing for {node}; there is: {', '.join(sections) or 'none'}")
+        there = ", ".join(dict.fromkeys(pattern for pattern, _ in sections)) or "none"
+        raise ConfigError(f"{path}: nothing for {node}; there is: {there}")
     values: dict[str, Any] = {}
     for content in found:
         values |= flat(content)

@@ -111,6 +111,11 @@ def test_problem_names_parameter_limits_and_value() -> None:
     assert mode.problem("c") == "mode must be one of a, b, got 'c'"
 
 
+def test_a_list_without_an_item_is_no_default() -> None:
+    with pytest.raises(ConfigError, match="corners: .*empty list"):
+        Parameter("corners", [], "Corners.")
+
+
 @pytest.fixture(scope="module")
 def context() -> Iterator[Context]:
     with environment_set(private_environment()):
@@ -137,7 +142,7 @@ ITEMS = st.sampled_from(
         st.tuples(st.sampled_from(SECTIONS), st.lists(ITEMS, min_size=1, max_size=3, unique=True)),
         min_size=1,
         max_size=4,
-        unique_by=lambda section: section[0].lstrip("/"),
+        unique_by=lambda section: section[0],
     ),
 )
 def test_a_file_says_the_same_with_and_without_ros(
