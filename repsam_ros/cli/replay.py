@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from repsam_ros.evaluation.replay_config import ReplayConfig
 
 SUMMARY = "replay a recorded bag through the pipeline, or through the nodes with --ros"
+_NAMESPACE = "repsam"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="ROS parameters of the perception node: the bag is seen as that node would see it",
     )
     parser.add_argument(
-        "--namespace", default="repsam", help="with --params: of that node, default %(default)s"
+        "--namespace", metavar="NAME", help=f"with --params: of that node, default {_NAMESPACE}"
     )
     parser.add_argument(
         "--labels", metavar="DIR", help="score against NAME.png (or STAMP_NS.png) in this folder"
@@ -57,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.rate_factor is not None and not args.ros:
         raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
+    if args.namespace is not None and args.params is None:
+        raise ConfigError("--namespace: only with --params")
     config = _config(args)
     bag_info(args.bag)  # a wrong path should not wait for the model, nor for ROS
     summary = _through_nodes(args, config) if args.ros else _offline(args, config)
@@ -73,7 +76,8 @@ def _config(args: argparse.Namespace) -> ReplayConfig:
 
     content: dict[str, Any] = {"topics": {}}
     if args.params is not None:
-        node = "/".join(["", *filter(None, args.namespace.split("/")), "perception"])
+        namespace = _NAMESPACE if args.namespace is None else args.namespace
+        node = "/".join(["", *filter(None, namespace.split("/")), "perception"])
         values = read_parameters(args.params, node, [*COMMON_PARAMETERS, *PARAMETERS])
         content = replay_content(values, node)
     content |= given_values(args, ("bag", "model", "backend", "device", "depth_scale_m"))

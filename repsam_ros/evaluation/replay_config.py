@@ -53,7 +53,7 @@ def replay_content(values: Mapping[str, Any], node: str) -> dict[str, Any]:
     are placed and how they are cropped, how the node starts and swaps backends.
 
     Args:
-        node: Its full name, which relative topics lie beside.
+        node: Its full name; relative topics lie beside it, those that begin with ``~`` below.
     """
     of_pipeline = {item.name for item in settings_parameters(PipelineSettings, {})}
     content = nested(
@@ -62,6 +62,8 @@ def replay_content(values: Mapping[str, Any], node: str) -> dict[str, Any]:
     content["pipeline"] = nested({name: v for name, v in values.items() if name in of_pipeline})
     topics = {key: values[name] for name, key in _OF_TOPICS.items() if name in values}
     depth_info = topics.get("depth_info", "")
-    if depth_info and not depth_info.startswith("/"):
+    if depth_info.startswith("~"):
+        topics["depth_info"] = f"{node}{depth_info[1:]}"
+    elif depth_info and not depth_info.startswith("/"):
         topics["depth_info"] = f"{node.rpartition('/')[0]}/{depth_info}"
     return {**content, "topics": topics}

@@ -94,6 +94,7 @@ def test_replay_of_a_bag_gives_the_label_maps_of_the_files(shared_data, tmp_path
         (["--ros", "--set", "frame_step=0"], "frame_step must be from 1"),
         (["--ros", "--depth-scale-m", "-1"], "depth_scale_m"),
         (["--params", "absent.yaml"], "absent.yaml"),
+        (["--namespace", "arm"], "--namespace: only with --params"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(tmp_path, capsys, arguments, named):

@@ -41,7 +41,7 @@ def test_every_parameter_that_makes_a_label_map_reaches_the_replay_and_comes_bac
     for item in shared:
         values = {item.name: other(item)}
         assert config_of(values).node_parameters() == {
-            **{other.name: other.default for other in shared},
+            **{same.name: same.default for same in shared},
             **values,
         }
 
@@ -56,6 +56,8 @@ def test_topics_and_transports_of_the_node_are_looked_for_in_the_bag() -> None:
     assert config.topics.depth_info == "/robot/depth/camera_info"
     assert config.topics.color_transport == "compressed"
     assert config_of({"depth_info_topic": "/d/info"}).topics.depth_info == "/d/info"
+    private = config_of({"depth_info_topic": "~/info"}).topics.depth_info
+    assert private == "/robot/perception/info"
 
 
 def test_numbers_are_handed_on_as_ros_wants_them() -> None:
