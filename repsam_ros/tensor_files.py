@@ -22,8 +22,13 @@ def opened_tensors(path: Path, framework: str = "pt") -> Iterator[Any]:
     Raises:
         CheckpointError: The file is missing or broken.
     """
+    what = f"{path}: not a readable safetensors file"
     try:
-        with safe_open(path, framework=framework) as stream:
-            yield stream
+        file = safe_open(path, framework=framework)
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file: {error}") from error
+        raise CheckpointError(f"{what}: {error}") from error
+    try:  # an OSError of the block is not about this file
+        with file as stream:
+            yield stream
+    except SafetensorError as error:
+        raise CheckpointError(f"{what}: {error}") from error
