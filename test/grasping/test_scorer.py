@@ -183,6 +183,18 @@ def test_broken_and_foreign_weights_are_refused(tmp_path: Path) -> None:
             open_scorer(str(tmp_path / name))
 
 
+@pytest.mark.parametrize(("kind", "named"), [("float64", "F64"), ("bfloat16", "BF16")])
+def test_weights_of_another_precision_are_refused(tmp_path: Path, kind: str, named: str) -> None:
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file as save_tensors
+
+    weights = {name: torch.from_numpy(value) for name, value in random_weights().items()}
+    weights["logit.bias"] = weights["logit.bias"].to(getattr(torch, kind))
+    save_tensors(weights, tmp_path / "scorer.safetensors", {"format": FORMAT})
+    with pytest.raises(CheckpointError, match=f"scorer.safetensors: .* F32, not {named}"):
+        open_scorer(str(tmp_path / "scorer.safetensors"))
+
+
 def test_weights_that_are_not_the_manifests_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -102,8 +102,8 @@ def open_scorer(name_or_path: str) -> GraspScorer:
     """The scorer of this name in models/manifest.yaml, or of a safetensors file.
 
     Raises:
-        CheckpointError: The file is missing, broken, not what the manifest says, or for other
-            crops.
+        CheckpointError: The file is missing, broken, not what the manifest says, or holds other
+            numbers than float32 or weights for other crops.
         ConfigError: No such name and no such file.
     """
     path, _ = find_scorer(name_or_path)
@@ -111,7 +111,11 @@ def open_scorer(name_or_path: str) -> GraspScorer:
         crops = (stream.metadata() or {}).get("format")
         if crops != FORMAT:
             raise CheckpointError(f"{path} is for {crops}, this version makes {FORMAT}")
-        return GraspScorer({name: stream.get_tensor(name) for name in stream.keys()})  # noqa: SIM118
+        names = list(stream.keys())
+        kinds = {stream.get_slice(name).get_dtype() for name in names}
+        if others := sorted(kinds - {"F32"}):
+            raise CheckpointError(f"{path}: a grasp scorer is in F32, not {', '.join(others)}")
+        return GraspScorer({name: stream.get_tensor(name) for name in names})
 
 
 def find_scorer(name_or_path: str) -> tuple[Path, str]:
