@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.modality import RGBD
 from repsam_ros.evaluation.statistics import value_text
 from repsam_ros.model_files import listed_files
-from repsam_ros.network.weights import find_model
+from repsam_ros.network.adapter_files import holds_adapter, read_record
+from repsam_ros.network.weights import ModelFile, find_model, read_metadata
 from repsam_ros.tensor_files import opened_tensors
 
 SCORES = {
@@ -97,13 +100,52 @@ def _described(data: dict[str, Any], pictures: float) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Origin:
+    """What a file of weights says of itself: kind and size, version, the last run's settings."""
+
+    what: str
+    version: str
+    config: dict[str, Any]
+
+
+def _origin(model: ModelFile, results: Path) -> _Origin:
+    if holds_adapter(model.path):
+        record = read_record(model.path)
+        count, base = _parameters(model.path), find_model(record.base)
+        share = 100 * count / _parameters(base.path)
+        ranks = record.config.get("ranks", ())
+        of_ranks = f" with ranks {' '.join(map(str, ranks))}" if ranks else ""
+        what = (
+            f"Adapter for [`{base.name}`]({base.name}.md) (sha256 `{base.sha256}`) by the method"
+            f" `{record.method}`{of_ranks}: {count:,} parameters, {share:.1f} % of the base's;"
+            f" network `{record.network['backbone']}`"
+        )
+        return _Origin(what, record.version, _read_json(results / "training" / "config.json"))
+    metadata = read_metadata(model.path)
+    backbone = json.loads(metadata["network"])["backbone"]
+    what = f"Network `{backbone}`, {_parameters(model.path) / 1e6:.2f} M parameters"
+    return _Origin(what, metadata["repsam_ros"], json.loads(metadata["note"])["config"])
+
+
+def _parameters(path: Path) -> int:
+    """How many numbers of a file are learnt."""
+    with opened_tensors(path) as stream:
+        return sum(
+            math.prod(stream.get_slice(key).get_shape())
+            for key in stream.keys()  # noqa: SIM118
+            if "running_" not in key and "num_batches" not in key and "gaussian" not in key
+        )
+
+
 def write_model_card(name: str, results: Path) -> str:
     """Markdown of a model's card.
 
     Args:
         name: Name in ``models/manifest.yaml``.
         results: Folder with ``training-N.jsonl`` (the runs' ``metrics.jsonl``) and the
-            ``metrics.json`` of evaluations, renamed after their frames.
+            ``metrics.json`` of evaluations, renamed after their frames; for an adapter also
+            ``training/config.json``, the run's own.
 
     Raises:
         CheckpointError: There is no such model, or a result was measured with other weights.
@@ -114,17 +156,8 @@ def write_model_card(name: str, results: Path) -> str:
         known = ", ".join(models)
         raise CheckpointError(f"{name} is not in models/manifest.yaml; there are: {known}")
     model, entry = find_model(name), models[name]
-    with opened_tensors(model.path) as stream:
-        metadata = stream.metadata()
-    if holds_adapter(model.path):
-        record = read_record(model.path)
-        config, version = _read_json(results / "training" / "config.json"), record.version
-        kind = _adapter_line(model.path, record)
-        backbone = record.network["backbone"]
-    else:
-        config, version = json.loads(metadata["note"])["config"], metadata["repsam_ros"]
-        kind = ""
-        backbone = json.loads(metadata["network"])["backbone"]
+    made = _origin(model, results)
+    config, data = made.config, made.config["data"]
     logs = [_read_log(path) for path in sorted(results.glob("training-*.jsonl"))]
     if not logs:
         raise DatasetError(f"{results}: no training-*.jsonl")
@@ -139,9 +172,8 @@ def write_model_card(name: str, results: Path) -> str:
         "",
         f"- File `{entry['file']}`, sha256 `{model.sha256}`, {entry['size_bytes'] / 1e6:.1f} MB,"
         f" {entry['license']}",
-        f"- Network `{json.loads(metadata['network'])['backbone']}`, {parameters / 1e6:.2f} M"
-        f" parameters, canvas {width} x {height} px, RGB and depth",
-        f"- Trained by repsam_ros {metadata['repsam_ros']} with, in this order,",
+        f"- {made.what}, canvas {width} x {height} px, RGB and depth",
+        f"- Trained by repsam_ros {made.version} with, in this order,",
         *(f"  `{command}`" for command in entry["commands"]),
         f"- Data of the last run: {_described(data, logs[-1][-1]['step'] * config['batch_size'])};"
         f" seed {config['seed']}",

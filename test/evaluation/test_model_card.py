@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "docs" / "results" / "repsam_tiny"
 
 
-@pytest.mark.parametrize("model", ["base_v0", "repsam_tiny"])
+@pytest.mark.parametrize("model", ["base_v0", "repsam_tiny", "repsam_v0"])
 def test_the_committed_card_is_what_the_command_writes(model: str) -> None:
     card = share_dir() / "models" / f"{model}.md"
     assert card.read_text() == write_model_card(model, RESULTS.with_name(model))
