@@ -27,7 +27,7 @@ from repsam_ros.backends._handover import HandoverBackend
 from repsam_ros.backends._prompt_batches import decode_in_batches, most_prompts
 from repsam_ros.backends._tensorrt_api import Shape, TensorRt, load_tensorrt
 from repsam_ros.errors import BackendError, RepsamError
-from repsam_ros.paths import atomic_path, cache_dir, file_sha256
+from repsam_ros.paths import cache_dir, file_sha256, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -147,8 +147,8 @@ def _check(
     _log.info("TensorRT in %s against %s: %s", config.precision, reference.info().name, report)
     if not report.passed:
         raise EngineError(f"the engines fail their check: {report}")
-    with cache.writing(), atomic_path(passed) as temporary:
-        temporary.write_text(json.dumps({"engines": engines, **asdict(report)}) + "\n")
+    with cache.writing():
+        write_text(passed, json.dumps({"engines": engines, **asdict(report)}) + "\n")
 
 
 def _open_reference(config: BackendConfig) -> Backend:

@@ -29,7 +29,7 @@ from repsam_ros.evaluation.published_results import PUBLISHED
 from repsam_ros.evaluation.report import ImageResult
 from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
 from repsam_ros.network.weights import find_model, stored_values
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.progress import track
 
@@ -92,7 +92,7 @@ def run_benchmark(config: BenchmarkConfig, out: Path) -> list[Cell]:
         (out / name).unlink(missing_ok=True)
     # A wrong name shows before hours of work.
     files = {method: find_model(model_and_modality(method)[0]) for method in config.methods}
-    _write(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_text(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
     cells, subjects = [], {}
     for method in config.methods:
         pipeline = replace(config.run, model=model_and_modality(method)[0]).open()
@@ -111,8 +111,8 @@ def run_benchmark(config: BenchmarkConfig, out: Path) -> list[Cell]:
         "config": to_plain(config),
         "version": __version__,
     }
-    _write(out / "benchmark.md", markdown(content))
-    _write(out / "benchmark.json", json.dumps(content, indent=2) + "\n")
+    write_text(out / "benchmark.md", markdown(content))
+    write_text(out / "benchmark.json", json.dumps(content, indent=2) + "\n")
     return cells
 
 
@@ -159,7 +159,7 @@ def _cell(
             metrics, rows = _automatic(pipeline, frames, config.bootstrap, what)
         else:
             metrics, rows = _prompted(pipeline, frames, cell.protocol, config, what)
-        _write(path, json.dumps({"key": key, "metrics": metrics, "images": rows}, indent=2))
+        write_text(path, json.dumps({"key": key, "metrics": metrics, "images": rows}, indent=2))
     return replace(cell, metrics=metrics)
 
 
@@ -227,8 +227,3 @@ def _spread(count: int, frames: int | None) -> list[int]:
     """Evenly over the data set, first and last frame among them."""
     chosen = count if frames is None else min(frames, count)
     return [int(k) for k in np.linspace(0, count - 1, chosen).round()]
-
-
-def _write(path: Path, text: str) -> None:
-    with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")

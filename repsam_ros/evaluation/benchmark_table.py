@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import PurePath
 from typing import Any
 
+from repsam_ros.evaluation.statistics import value_text
+
 _COLUMNS = {
     "overlap_f": "overlap F",
     "boundary_f": "boundary F",
@@ -109,8 +111,7 @@ def _short(method: str) -> str:
 
 def _value(metrics: dict[str, Any], name: str) -> str:
     if name in metrics["mean"]:
-        low, high = metrics["ci95"][name]
-        return f"{metrics['mean'][name]:.1f} ({low:.1f} to {high:.1f})"
+        return value_text(metrics["mean"][name], metrics["ci95"][name])
     value = metrics.get("coco", {}).get(name)
     return "-" if value is None else f"{value:.1f}"
 

@@ -20,7 +20,7 @@ from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay_report import write_replay_report
 from repsam_ros.evaluation.replay_truth import Truth, add_scores
 from repsam_ros.images import encode_jpeg, write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import atomic_path, write_text
 from repsam_ros.perception.frame import make_frame
 from repsam_ros.perception.frame_inbox import FrameInbox
 from repsam_ros.perception.pacing import FramePacer
@@ -184,8 +184,7 @@ def latency_ms(latencies_s: list[float]) -> dict[str, float | None]:
 
 def write_summary(path: Path, summary: dict[str, Any]) -> None:
     """Writes JSON atomically."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(summary, indent=2) + "\n")
+    write_text(path, json.dumps(summary, indent=2) + "\n")
 
 
 def _write_result(out: Path, frame: RgbdFrame, instances: Instances) -> None:

@@ -9,7 +9,7 @@ from repsam_ros.charts import draw_chart
 from repsam_ros.evaluation.page import make_page, mapping_table, text
 from repsam_ros.evaluation.report import TITLES
 from repsam_ros.images import write_png
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 _LATENCY = "latency.png"
 _MAIN_SCORES = ("overlap_f", "boundary_f", "pct75")
@@ -40,8 +40,7 @@ def write_replay_report(out: Path, summary: dict[str, Any]) -> None:
         body.append(f'<figure><img src="{_LATENCY}" alt="Latency of each frame, in ms"></figure>')
     body.append(f'<h2>Frames</h2><div class="frames">{figures}</div>')
     page = make_page(f"Replay of {Path(summary['bag']).name}", body)
-    with atomic_path(out / "report.html") as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(out / "report.html", page)
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:

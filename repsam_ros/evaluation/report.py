@@ -23,7 +23,7 @@ from repsam_ros.evaluation.plots import (
     sorted_bars,
 )
 from repsam_ros.images import encode_jpeg, read_color
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 
 TITLES = {
     "overlap_p": "Overlap P",
@@ -113,9 +113,7 @@ def write_report(
         mapping_table(about),
         f"<h2>Configuration</h2><pre>{text(_indented(metrics['config']))}</pre>",
     ]
-    with atomic_path(path) as temporary:
-        page = make_page(f"Evaluation on {metrics['config']['dataset']}", body)
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, make_page(f"Evaluation on {metrics['config']['dataset']}", body))
 
 
 def text_table(metrics: dict[str, Any]) -> str:

@@ -14,7 +14,7 @@ from repsam_ros.backends._graph_folder import GRAPHS, MANIFEST, GraphFolder
 from repsam_ros.backends._tensorrt_api import TensorRt, load_tensorrt, target_names
 from repsam_ros.backends.tensorrt import prompt_profiles
 from repsam_ros.errors import BackendError, ConfigError
-from repsam_ros.paths import atomic_path, file_sha256
+from repsam_ros.paths import atomic_path, file_sha256, write_text
 from repsam_ros.progress import track
 
 _log = logging.getLogger(__name__)
@@ -75,9 +75,8 @@ def write_engines(path: Path, targets: Sequence[str]) -> list[dict[str, Any]]:
         for file in files:
             file.unlink(missing_ok=True)
         raise
-    with atomic_path(path / MANIFEST) as temporary:
-        content = {**folder.manifest, "engines": entries}
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    content = {**folder.manifest, "engines": entries}
+    write_text(path / MANIFEST, json.dumps(content, indent=1) + "\n")
     return entries
 
 

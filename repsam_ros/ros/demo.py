@@ -18,10 +18,10 @@ from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import write_summary
 from repsam_ros.images import read_labels, write_png
 from repsam_ros.messages import color_from_either, intrinsics_from_camera_info
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.point_files import write_ply
 from repsam_ros.progress import track
-from repsam_ros.ros.live_replay import instances_of, summarise
+from repsam_ros.ros.live_replay import instances_of, reported_latency_ms, summarise
 from repsam_ros.ros.live_run import LiveResults, run_nodes_on
 from repsam_ros.ros.processes import ProcessError
 from repsam_ros.structures import Grasp
@@ -98,10 +98,7 @@ def _summary(bag: Path, results: LiveResults) -> dict[str, Any]:
         "planner": {
             "published": int(planner["published"]),
             "dropped": int(planner["dropped"]),
-            "latency_ms": {
-                name: _number(planner.get(f"latency_{name}_ms", "nan"))
-                for name in ("p50", "p95", "p99")
-            },
+            "latency_ms": reported_latency_ms(planner),
         },
         "versions": versions,
     }
@@ -152,8 +149,7 @@ def _write_grasps(path: Path, results: LiveResults) -> None:
             for stamp_ns, grasps in sorted(results.grasps.items())
         ],
     }
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _rounded(values: NDArray[np.float64]) -> list[float]:
@@ -190,8 +186,3 @@ def _show_step(label: str, line: str) -> None:
     for mark, text in _STEPS:
         if mark in line:
             print(f"{label}: {text or line}", flush=True)
-
-
-def _number(text: str) -> float | None:
-    value = float(text)
-    return value if np.isfinite(value) else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,7 @@ def summarise(
             for key, value in values.items()
             if key.startswith("dropped.")
         },
-        "latency_ms": {
-            name: _number(values.get(f"latency_{name}_ms", "nan")) for name in ("p50", "p95", "p99")
-        },
+        "latency_ms": reported_latency_ms(values),
         "frames": [
             {
                 "stamp_ns": stamp_ns,
@@ -99,6 +98,14 @@ def summarise(
             for stamp_ns in recorded
         ],
     }
+
+
+def reported_latency_ms(diagnostics: Mapping[str, str]) -> dict[str, float | None]:
+    """Percentiles in a node's diagnostics; None where nothing was measured."""
+    values = {
+        name: float(diagnostics.get(f"latency_{name}_ms", "nan")) for name in ("p50", "p95", "p99")
+    }
+    return {name: value if np.isfinite(value) else None for name, value in values.items()}
 
 
 def instances_of(labels: NDArray[np.uint16], scores: NDArray[np.float32]) -> Instances:
@@ -119,8 +126,3 @@ def _write_overlays(bag: Path, out: Path, results: LiveResults, settings: Replay
         picture = draw_overlay(color_from_either(frame.color_msg), instances)
         with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
             temporary.write_bytes(encode_jpeg(picture))
-
-
-def _number(text: str) -> float | None:
-    value = float(text)
-    return value if np.isfinite(value) else None

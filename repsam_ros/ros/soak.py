@@ -29,7 +29,7 @@ from repsam_ros.evaluation.soak import (
 )
 from repsam_ros.evaluation.soak_table import markdown
 from repsam_ros.messages.wire import typestore
-from repsam_ros.paths import atomic_path
+from repsam_ros.paths import write_text
 from repsam_ros.ros.bag_player import make_publishers
 from repsam_ros.ros.frame_statistics import DURATIONS_KEPT
 from repsam_ros.ros.live_run import PERCEPTION, PLANNER, started_nodes
@@ -93,8 +93,7 @@ def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
         run.drain()
         summary = run.summary(bag)
     run.usage.draw_memory(out / "memory.png")
-    with atomic_path(out / "soak.md") as page:
-        page.write_text(markdown(summary))
+    write_text(out / "soak.md", markdown(summary))
     write_summary(out / "soak.json", summary)
     return summary
 
