@@ -32,8 +32,8 @@ class MaskSettings:
         nms_iou: Of two masks that overlap more than this, the better one stays.
         nms_containment: So it is when this share of the smaller one lies in the other.
         stability_offset: Logit offset of the stability score, around the threshold.
-        min_area_px: Smaller instances are left out; pixels of a 640 x 480 picture, in a region or at
-            a second look of that part.
+        min_area_px: Smaller instances are left out; pixels of a 640 x 480 picture, in a region and
+            at a second look of that part.
     """
 
     # The even point is 0; real frames gain down to -2, at contacts with the table, which is where
