@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.bags.storage import bag_info, open_bag
-from repsam_ros.bags.topics import IMAGE_TYPE, BagTopics, Stream, find_topics, problems_of
+from repsam_ros.bags.topics import IMAGE_TYPE, BagStream, BagTopics, find_topics, problems_of
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.messages import labels_from_image, stamp_to_ns
 from repsam_ros.messages.wire import decode
@@ -31,7 +31,7 @@ class BagMessage:
     """
 
     bag: Path
-    stream: Stream
+    stream: BagStream
     topic: str
     msgtype: str
     time_ns: int

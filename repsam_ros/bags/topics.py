@@ -8,21 +8,20 @@ from typing import Literal
 
 from repsam_ros.bags.storage import BagInfo, TopicInfo
 from repsam_ros.errors import ConfigError, DatasetError
+from repsam_ros.messages.compressed import TRANSPORT_SUFFIXES, TRANSPORTS
 
-Stream = Literal["color", "depth", "info", "depth_info"]
+BagStream = Literal["color", "depth", "info", "depth_info"]
 
 IMAGE_TYPE = "sensor_msgs/msg/Image"
 COMPRESSED_TYPE = "sensor_msgs/msg/CompressedImage"
 CAMERA_INFO_TYPE = "sensor_msgs/msg/CameraInfo"
 # What write_bag writes.
-STREAM_TYPES: dict[Stream, str] = {
+STREAM_TYPES: dict[BagStream, str] = {
     "color": IMAGE_TYPE,
     "depth": IMAGE_TYPE,
     "info": CAMERA_INFO_TYPE,
 }
-# Where image_transport publishes compressed images, below the raw topic.
-PLUGINS: dict[Stream, str] = {"color": "compressed", "depth": "compressedDepth"}
-_TRANSPORT_OF = {IMAGE_TYPE: "raw", COMPRESSED_TYPE: "compressed"}
+_TRANSPORT_OF = dict(zip((IMAGE_TYPE, COMPRESSED_TYPE), TRANSPORTS, strict=True))
 
 
 @dataclass(frozen=True)
@@ -44,23 +43,23 @@ class BagTopics:
 
     def __post_init__(self) -> None:
         for name in self.transports().values():
-            if name not in _TRANSPORT_OF.values():
+            if name not in TRANSPORTS:
                 raise ConfigError(f"images come raw or compressed, not {name!r}")
         if self.depth_info == self.info:  # the same as none of its own
             object.__setattr__(self, "depth_info", "")
 
-    def by_stream(self) -> dict[Stream, str]:
-        names: dict[Stream, str] = {"color": self.color, "depth": self.depth, "info": self.info}
+    def by_stream(self) -> dict[BagStream, str]:
+        names: dict[BagStream, str] = {"color": self.color, "depth": self.depth, "info": self.info}
         return {**names, "depth_info": self.depth_info} if self.depth_info else names
 
-    def types(self) -> dict[Stream, str]:
+    def types(self) -> dict[BagStream, str]:
         """Message types by stream."""
         types = dict.fromkeys(self.by_stream(), CAMERA_INFO_TYPE)
         for stream, transport in self.transports().items():
             types[stream] = COMPRESSED_TYPE if transport == "compressed" else IMAGE_TYPE
         return types
 
-    def transports(self) -> dict[Stream, str]:
+    def transports(self) -> dict[BagStream, str]:
         """How the images come, by stream."""
         return {"color": self.color_transport, "depth": self.depth_transport}
 
@@ -81,7 +80,7 @@ def find_topics(info: BagInfo, topics: BagTopics) -> BagTopics:
         topic = _first(info, names)
         assert topic is not None, "else there is a problem"
         changes[stream] = topic.name
-        if stream in PLUGINS:
+        if stream in TRANSPORT_SUFFIXES:
             changes[f"{stream}_transport"] = _TRANSPORT_OF[topic.msgtype]
     return replace(topics, **changes)
 
@@ -89,7 +88,7 @@ def find_topics(info: BagInfo, topics: BagTopics) -> BagTopics:
 def topic_problems(info: BagInfo, topics: BagTopics) -> Iterator[str]:
     """What keeps the streams from being read."""
     for stream, names in _candidates(topics).items():
-        types = tuple(_TRANSPORT_OF) if stream in PLUGINS else (CAMERA_INFO_TYPE,)
+        types = tuple(_TRANSPORT_OF) if stream in TRANSPORT_SUFFIXES else (CAMERA_INFO_TYPE,)
         yield from problems_of(info, stream, names, types)
 
 
@@ -106,14 +105,14 @@ def problems_of(
         yield f"{what} topic {topic.name} holds no messages"
 
 
-def _candidates(topics: BagTopics) -> dict[Stream, tuple[str, ...]]:
+def _candidates(topics: BagTopics) -> dict[BagStream, tuple[str, ...]]:
     """Names by stream under which it may have been recorded, the wanted one first."""
-    names: dict[Stream, tuple[str, ...]] = {
+    names: dict[BagStream, tuple[str, ...]] = {
         stream: (name,) for stream, name in topics.by_stream().items()
     }
     for stream, transport in topics.transports().items():
         (raw,) = names[stream]
-        both = raw, f"{raw}/{PLUGINS[stream]}"
+        both = raw, f"{raw}/{TRANSPORT_SUFFIXES[stream]}"
         names[stream] = both if transport == "raw" else both[::-1]
     return names
 

@@ -13,6 +13,10 @@ from repsam_ros.errors import FrameError
 from repsam_ros.messages.image import color_from_image, metres_from_floats, metres_from_integers
 from repsam_ros.messages.types import CompressedImage, Image
 
+# How images come, and where image_transport publishes compressed ones, below the raw topic.
+TRANSPORTS = ("raw", "compressed")
+TRANSPORT_SUFFIXES = {"color": "compressed", "depth": "compressedDepth"}
+
 _JPEG_START, _JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 # Plug-in's own number of the format, then the parameters A and B of quantised inverse depth.

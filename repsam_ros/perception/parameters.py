@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from repsam_ros.messages.compressed import TRANSPORTS
 from repsam_ros.node_parameters import RELIABILITIES, Parameter, settings_parameters
 from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.perception.tracking import TrackingSettings
 from repsam_ros.perception.workspace import WorkspaceSettings
-
-TRANSPORTS = ("raw", "compressed")
 
 
 @dataclass(frozen=True)

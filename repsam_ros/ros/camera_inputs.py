@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from repsam_ros.bags.topics import PLUGINS
+from repsam_ros.messages.compressed import TRANSPORT_SUFFIXES
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.ros.qos import input_qos
 
@@ -44,6 +44,7 @@ def subscribe_camera(node: ManagedNode, on_frame: Callable[[CompleteFrame], None
     for stream, topic in IMAGES.items():
         msg_type: Any = Image
         if node.value(f"{stream}_transport") == "compressed":
-            msg_type, topic = CompressedImage, f"{node.resolve_topic_name(topic)}/{PLUGINS[stream]}"
+            msg_type = CompressedImage
+            topic = f"{node.resolve_topic_name(topic)}/{TRANSPORT_SUFFIXES[stream]}"
         node.add_input(stream, msg_type, topic, qos, partial(inbox.add_image, stream))
     return inbox

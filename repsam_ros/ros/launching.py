@@ -25,10 +25,10 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from lifecycle_msgs.msg import Transition
 
+from repsam_ros.node_parameters import RELIABILITIES
 from repsam_ros.paths import share_dir
 
 BOOLEANS = ["true", "false"]
-RELIABILITIES = ["best_effort", "reliable"]
 LOG_LEVELS = ["debug", "info", "warn", "error", "fatal"]
 
 

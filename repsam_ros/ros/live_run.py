@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.bags import BagTopics, bag_info, find_topics
-from repsam_ros.bags.topics import PLUGINS
 from repsam_ros.evaluation.replay import instance_count
 from repsam_ros.evaluation.soak import unaccounted_clouds
 from repsam_ros.images import write_png
+from repsam_ros.messages.compressed import TRANSPORT_SUFFIXES
 from repsam_ros.paths import share_dir
 from repsam_ros.ros.camera_inputs import CAMERA_INFO, IMAGES
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
@@ -176,7 +176,8 @@ def _remappings(topics: BagTopics) -> dict[str, str]:
     names = {CAMERA_INFO: topics.info}
     for stream, name in IMAGES.items():
         is_raw = topics.transports()[stream] == "raw"
-        names[name if is_raw else f"{name}/{PLUGINS[stream]}"] = topics.by_stream()[stream]
+        own = name if is_raw else f"{name}/{TRANSPORT_SUFFIXES[stream]}"
+        names[own] = topics.by_stream()[stream]
     return names
 
 

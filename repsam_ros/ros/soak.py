@@ -15,7 +15,7 @@ from sensor_msgs.msg import Image, PointCloud2
 
 from repsam_ros import __version__
 from repsam_ros.bags import BagFrames, BagTopics, bag_info, find_topics
-from repsam_ros.bags.topics import Stream
+from repsam_ros.bags.topics import BagStream
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.evaluation.replay import latency_ms, write_summary
 from repsam_ros.evaluation.soak import (
@@ -98,10 +98,11 @@ def run_soak(bag: Path, out: Path, settings: SoakSettings) -> dict[str, Any]:
     return summary
 
 
-def _wire_frames(bag: Path, topics: BagTopics) -> list[dict[Stream, bytearray]]:
+def _wire_frames(bag: Path, topics: BagTopics) -> list[dict[BagStream, bytearray]]:
     frames = []
     for frame in BagFrames(bag, topics):
-        messages: dict[Stream, Any] = {"info": frame.info_msg, "depth_info": frame.depth_info_msg}
+        messages: dict[BagStream, Any] = {"info": frame.info_msg}
+        messages["depth_info"] = frame.depth_info_msg
         messages |= {"depth": frame.depth_msg, "color": frame.color_msg}
         frames.append(
             {
@@ -160,7 +161,7 @@ class _Run:
 
         self._session.wait_until(are_linked, 60.0, "the nodes to find each other")
 
-    def send(self, frames: list[dict[Stream, bytearray]]) -> None:
+    def send(self, frames: list[dict[BagStream, bytearray]]) -> None:
         """Sends frames at the rate until the time is over or a node is gone."""
         period_s = 1 / self._settings.rate_hz
         start_s = time.monotonic()
