@@ -56,9 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import signal
-    import threading
-
+    from repsam_ros.ros.processes import stop_event
     from repsam_ros.ros.supervisor import RunSettings, run_nodes
 
     settings = RunSettings(
@@ -70,9 +68,7 @@ def run(args: argparse.Namespace) -> int:
         parameters=_parameters(args),
         log_level=args.log_level,
     )
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     run_nodes(settings, stop, lambda line: print(line, flush=True))
     return 0
 

@@ -20,15 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import signal
-    import threading
-
     from repsam_ros.browser_view import BrowserView
     from repsam_ros.ros.live_view import view_nodes
+    from repsam_ros.ros.processes import stop_event
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     view = BrowserView(args.host, args.port)
     try:
         print(f"http://{args.host}:{view.port}", flush=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-import signal
 import sys
 import threading
 import time
@@ -21,9 +20,9 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from repsam_ros.bags import BagTopics, bag_info, find_topics, read_bag
-from repsam_ros.bags.topics import CAMERA_INFO_TYPE, COMPRESSED_TYPE, IMAGE_TYPE, Stream
+from repsam_ros.bags.topics import CAMERA_INFO_TYPE, COMPRESSED_TYPE, IMAGE_TYPE, BagStream
 from repsam_ros.errors import ConfigError, RepsamError
-from repsam_ros.ros.processes import ProcessError
+from repsam_ros.ros.processes import ProcessError, stop_event
 from repsam_ros.ros.qos import input_qos
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
@@ -82,7 +81,7 @@ def play_bag(
         context.try_shutdown()
 
 
-def make_publishers(node: Node, topics: BagTopics, qos: QoSProfile) -> dict[Stream, Any]:
+def make_publishers(node: Node, topics: BagTopics, qos: QoSProfile) -> dict[BagStream, Any]:
     """One for each stream of a bag."""
     types = topics.types()
     return {
@@ -91,7 +90,9 @@ def make_publishers(node: Node, topics: BagTopics, qos: QoSProfile) -> dict[Stre
     }
 
 
-def _await_subscribers(publishers: dict[Stream, Any], wait_s: float, stop: threading.Event) -> None:
+def _await_subscribers(
+    publishers: dict[BagStream, Any], wait_s: float, stop: threading.Event
+) -> None:
     end_s = time.monotonic() + wait_s
     while not stop.wait(_POLL_S):
         lonely = [pub.topic_name for pub in publishers.values() if not pub.get_subscription_count()]
@@ -104,7 +105,7 @@ def _await_subscribers(publishers: dict[Stream, Any], wait_s: float, stop: threa
 def _play_once(
     bag: Path,
     topics: BagTopics,
-    publishers: dict[Stream, Any],
+    publishers: dict[BagStream, Any],
     rate_factor: float,
     stop: threading.Event,
 ) -> int:
@@ -119,7 +120,7 @@ def _play_once(
     return count
 
 
-def _await_delivery(publishers: dict[Stream, Any]) -> None:
+def _await_delivery(publishers: dict[BagStream, Any]) -> None:
     """Stays until subscribers have everything: what is not acknowledged dies with the publisher."""
     from rclpy.duration import Duration
 
@@ -138,9 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in names:
         parser.add_argument(f"--{name}", default=getattr(BagTopics, name))
     args = parser.parse_args(argv)
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     try:
         count = play_bag(
             args.bag,

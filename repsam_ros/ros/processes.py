@@ -199,6 +199,17 @@ class ProcessGroup:
         self.stop()
 
 
+def stop_event() -> threading.Event:
+    """An event that SIGINT and SIGTERM set, and that is all they do from now on.
+
+    A second signal finds it set and changes nothing, so it cannot break the end.
+    """
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
 @contextmanager
 def _signals_deferred() -> Iterator[None]:
     """SIGINT and SIGTERM come when the block is through; Python handles them in its main thread."""

@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from repsam_ros.errors import RepsamError
 from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.processes import stop_event
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
 EXIT_FAILURE = 1
@@ -33,10 +34,7 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
         0 after SIGINT, SIGTERM or a shutdown from outside, 1 after an unexpected error,
         2 when the node cannot be made (bad parameters, no keystore for security).
     """
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # A second signal finds the event set and changes nothing, so it cannot break the end.
-        signal.signal(number, lambda *_: stop.set())
+    stop = stop_event()
     enlarge_shared_memory()
     # PyTorch's threads wait in a loop unless told otherwise. On a busy machine they take the CPU
     # from those they wait for: a frame took 20 seconds instead of half a second.
