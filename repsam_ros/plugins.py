@@ -18,17 +18,26 @@ def plugin_names(package: str) -> tuple[str, ...]:
     return tuple(sorted(m.name for m in modules if not m.name.startswith("_")))
 
 
-def load_plugin(package: str, what: str, name: str) -> ModuleType:
-    """The module of a plug-in.
+def check_plugin(package: str, what: str, name: str) -> None:
+    """Whether there is such a plug-in; none is imported.
 
     Args:
         what: The plug-ins are, for the message.
 
     Raises:
         ConfigError: None of that name; the message lists what exists.
-        ImportError: It needs a package that is missing.
     """
     known = plugin_names(package)
     if name not in known:
         raise ConfigError(f"unknown {what} {name!r}; there are: {', '.join(known)}")
+
+
+def load_plugin(package: str, what: str, name: str) -> ModuleType:
+    """The module of a plug-in; for the arguments see :func:`check_plugin`.
+
+    Raises:
+        ConfigError: None of that name; the message lists what exists.
+        ImportError: It needs a package that is missing.
+    """
+    check_plugin(package, what, name)
     return importlib.import_module(f"{package}.{name}")

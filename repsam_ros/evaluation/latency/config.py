@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 
-from repsam_ros.backends import PRECISIONS, BackendConfig, backend_names
+from repsam_ros import backends
+from repsam_ros.backends import PRECISIONS, BackendConfig
 from repsam_ros.errors import ConfigError
 from repsam_ros.perception.pipeline import PipelineSettings
+from repsam_ros.plugins import check_plugin
 
 SIMULATED = "simulated"
 _COMPILED = "compile"
@@ -66,8 +68,7 @@ class BenchConfig:
     def backend(self, name: str) -> BackendConfig:
         """What ``NAME[:VARIANT]`` opens."""
         module, _, variant = name.partition(":")
-        if module not in backend_names():
-            raise ConfigError(f"unknown backend {module!r}; there are {', '.join(backend_names())}")
+        check_plugin(backends.__name__, "backend", module)
         config = BackendConfig(module, self.model, self.device, threads=self.threads)
         if variant == _COMPILED and module == "torch":
             return replace(config, compile=True)
