@@ -205,3 +205,8 @@ def test_depth_of_another_size_is_registered_by_its_own_camera_info(ros, tmp_pat
     assert main(["bag", "check", str(bag), *names, "--depth-info-topic", DEPTH_INFO]) == 0
     assert main(["bag", "check", str(bag), *names, "--depth-info-topic", "/absent"]) == 2
     assert "no depth_info topic /absent" in capsys.readouterr().err
+
+
+def test_colour_and_depth_from_one_topic_are_refused():
+    with pytest.raises(ConfigError, match="two topics"):
+        bags.BagTopics(color="/image", depth="/image")

@@ -45,6 +45,10 @@ class BagTopics:
         for name in self.transports().values():
             if name not in TRANSPORTS:
                 raise ConfigError(f"images come raw or compressed, not {name!r}")
+        if self.color == self.depth:
+            raise ConfigError(
+                f"color and depth must come from two topics, not both from {self.color}"
+            )
         if self.depth_info == self.info:  # the same as none of its own
             object.__setattr__(self, "depth_info", "")
 
