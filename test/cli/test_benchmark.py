@@ -44,7 +44,7 @@ def test_table_is_printed_and_written(roots: Path, capsys: pytest.CaptureFixture
     content = json.loads((out / "benchmark.json").read_text())
     assert content["config"] == yaml.safe_load((out / "config.yaml").read_text())
     assert content["config"]["run"]["pipeline"]["max_prompts"] == 5
-    assert [cell["metrics"].get("n") for cell in content["cells"]] == [1, 1, None, None]
+    assert [cell["metrics"].get("n") for cell in content["cells"]] == [1, 1, 1, 1]
 
 
 def test_broken_data_set_is_named_in_one_line_after_the_table(
