@@ -14,7 +14,7 @@ import dacite
 import yaml
 
 from repsam_ros.errors import ConfigError, DatasetError
-from repsam_ros.paths import share_dir
+from repsam_ros.paths import share_dir, write_text
 
 T = TypeVar("T")
 
@@ -45,6 +45,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: expected a mapping, got {type(content).__name__}")
     return content
+
+
+def write_yaml(path: Path, content: Any) -> None:
+    """Writes plain values as YAML, whole or not at all; keys keep their order."""
+    write_text(path, yaml.safe_dump(content, sort_keys=False))
 
 
 def apply_overrides(content: dict[str, Any], overrides: Sequence[str]) -> dict[str, Any]:

@@ -121,6 +121,21 @@ COMMON_PARAMETERS = (
 )
 
 
+def qos_parameters(reliability: str) -> tuple[Parameter, ...]:
+    """Quality of service of a node; ``reliability`` is the default."""
+    return (
+        Parameter(
+            "qos.reliability",
+            reliability,
+            "Of the input subscriptions.",
+            "unconfigured",
+            choices=RELIABILITIES,
+        ),
+        Parameter("qos.depth", 5, "Of the input subscriptions.", "unconfigured", (1, 1000)),
+        Parameter("qos.output_depth", 5, "Of the publishers.", "unconfigured", (1, 1000)),
+    )
+
+
 def check_names(given: Iterable[str], parameters: Sequence[Parameter], source: str) -> None:
     """ROS ignores parameters that no one declares: a typing error in a file would go unnoticed.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,3 +33,16 @@ def opened_tensors(path: Path, framework: str = "pt") -> Iterator[Any]:
             yield stream
     except SafetensorError as error:
         raise CheckpointError(f"{what}: {error}") from error
+
+
+def tensor_sizes(path: Path) -> dict[str, int]:
+    """How many numbers each tensor of a file holds; none is read.
+
+    Raises:
+        CheckpointError: The file is missing or broken.
+    """
+    with opened_tensors(path) as stream:
+        return {
+            name: math.prod(stream.get_slice(name).get_shape())
+            for name in stream.keys()  # noqa: SIM118
+        }

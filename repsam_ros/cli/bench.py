@@ -31,20 +31,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import yaml
 
-    from repsam_ros.config import apply_overrides, build_config, to_plain
+    from repsam_ros.config import apply_overrides, build_config, to_plain, write_yaml
     from repsam_ros.evaluation.latency.bench import run_bench
     from repsam_ros.evaluation.latency.config import BenchConfig
     from repsam_ros.evaluation.latency.report import make_table, write_report
-    from repsam_ros.paths import write_text
 
     content = given_values(args, ("model", "frames", "input", "size", "device"))
     if args.backends:
         content["backends"] = [name.strip() for name in args.backends.split(",")]
     content = apply_overrides(content, args.overrides)
     config = build_config(BenchConfig, content, "repsam bench")
-    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_yaml(args.out / "config.yaml", to_plain(config))
     result = run_bench(config, args.out)
     write_report(result, args.out)
     print(make_table(result))

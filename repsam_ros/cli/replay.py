@@ -104,12 +104,10 @@ def _through_nodes(args: argparse.Namespace, config: ReplayConfig) -> dict[str, 
 
 
 def _save(args: argparse.Namespace, config: ReplayConfig) -> None:
-    import yaml
 
-    from repsam_ros.config import to_plain
-    from repsam_ros.paths import write_text
+    from repsam_ros.config import to_plain, write_yaml
 
-    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_yaml(args.out / "config.yaml", to_plain(config))
 
 
 def _given_truth(args: argparse.Namespace) -> dict[str, str]:

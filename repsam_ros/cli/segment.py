@@ -40,13 +40,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     import logging
 
-    import yaml
-
-    from repsam_ros.config import apply_overrides, build_config, to_plain
+    from repsam_ros.config import apply_overrides, build_config, to_plain, write_yaml
     from repsam_ros.evaluation.configuration import SegmentConfig
     from repsam_ros.evaluation.segment import segment_files
     from repsam_ros.frame_files import DEPTH_SCALE_M, find_frames, read_camera, read_frame
-    from repsam_ros.paths import write_text
     from repsam_ros.progress import track
 
     names = ("color", "depth", "intrinsics", "depth_scale_m", "model", "backend", "device")
@@ -63,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
         )
     read_frame(frames[0], camera.intrinsics, scale_m)  # wrong input shows before a model loads
     pipeline = config.open()
-    write_text(args.out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_yaml(args.out / "config.yaml", to_plain(config))
     found = 0
     for files in track(frames, len(frames), "segment"):
         found += segment_files(files, camera.intrinsics, scale_m, pipeline, args.out)

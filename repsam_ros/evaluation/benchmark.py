@@ -12,10 +12,9 @@ from typing import Any
 from urllib.parse import quote
 
 import numpy as np
-import yaml
 
 from repsam_ros import __version__
-from repsam_ros.config import to_plain
+from repsam_ros.config import to_plain, write_yaml
 from repsam_ros.datasets import Dataset, Sample, dataset_format, open_dataset
 from repsam_ros.errors import RepsamError
 from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, model_and_modality
@@ -92,7 +91,7 @@ def run_benchmark(config: BenchmarkConfig, out: Path) -> list[Cell]:
         (out / name).unlink(missing_ok=True)
     # A wrong name shows before hours of work.
     files = {method: find_model(model_and_modality(method)[0]) for method in config.methods}
-    write_text(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_yaml(out / "config.yaml", to_plain(config))
     cells, subjects = [], {}
     for method in config.methods:
         pipeline = replace(config.run, model=model_and_modality(method)[0]).open()

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
+from repsam_ros.config import write_yaml
 from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.evaluation.coco_metrics import CocoScorer
@@ -133,7 +133,7 @@ def evaluate(
     """
     # Old figures beside new label maps would mislead if this run is cut short.
     (out / "metrics.json").unlink(missing_ok=True)
-    write_text(out / "config.yaml", yaml.safe_dump(config, sort_keys=False))
+    write_yaml(out / "config.yaml", config)
     results: list[ImageResult] = []
     rows: list[dict[str, Any]] = []
     sensed: list[DepthScores | None] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from repsam_ros.evaluation.statistics import value_text
 from repsam_ros.model_files import listed_files
 from repsam_ros.network.adapter_files import holds_adapter, read_record
 from repsam_ros.network.weights import ModelFile, find_model, read_metadata
-from repsam_ros.tensor_files import opened_tensors
+from repsam_ros.tensor_files import tensor_sizes
 
 SCORES = {
     "overlap_f": "overlap F",
@@ -130,12 +129,9 @@ def _origin(model: ModelFile, results: Path) -> _Origin:
 
 def _parameters(path: Path) -> int:
     """How many numbers of a file are learnt."""
-    with opened_tensors(path) as stream:
-        return sum(
-            math.prod(stream.get_slice(key).get_shape())
-            for key in stream.keys()  # noqa: SIM118
-            if "running_" not in key and "num_batches" not in key and "gaussian" not in key
-        )
+    not_learnt = ("running_", "num_batches", "gaussian")
+    sizes = tensor_sizes(path).items()
+    return sum(size for name, size in sizes if not any(part in name for part in not_learnt))
 
 
 def write_model_card(name: str, results: Path) -> str:

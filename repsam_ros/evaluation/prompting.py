@@ -17,7 +17,7 @@ from repsam_ros.errors import FrameError
 from repsam_ros.evaluation.metrics import prompted_miou
 from repsam_ros.perception.canvas import Canvas, depth_at, points_on_canvas, to_frame
 from repsam_ros.perception.guidance import points_inside
-from repsam_ros.perception.masks import mask_thresholds, stability
+from repsam_ros.perception.masks import rate_masks, tight_box
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.structures import RgbdFrame
 
@@ -74,12 +74,6 @@ def deepest_point(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
     y, x = np.unravel_index(int(distance.argmax()), distance.shape)
     return np.array([x - 1, y - 1], np.float32)
-
-
-def tight_box(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Left, top, right, bottom pixel of a (H, W) mask."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
 
 
 def jittered(
@@ -162,6 +156,5 @@ def _of_points(
     settings = pipeline.settings.masks
     decoded = pipeline.backend.decode(encoded, points_on_canvas(points_px, canvas, frame_px))
     depth_m, _ = depth_at(canvas, decoded.mask_logits.shape[1:])
-    logits = decoded.mask_logits - mask_thresholds(decoded.mask_logits, depth_m, settings)
-    scores = decoded.predicted_iou * stability(logits, settings.stability_offset)
+    logits, _, scores = rate_masks(decoded.mask_logits, decoded.predicted_iou, depth_m, settings)
     return to_frame(logits, canvas, frame_px) > 0, scores

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendInfo
-from repsam_ros.bags import BagFrame, BagFrames, BagTopics, bag_info, find_topics
+from repsam_ros.bags import BagFrame, BagFrames, BagInfo, BagTopics, bag_info, find_topics
 from repsam_ros.errors import ConfigError, FrameError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay_report import write_replay_report
@@ -69,10 +69,6 @@ class ReplaySettings:
             if value is not None and (reason := item.problem(value)):
                 raise ConfigError(reason)
 
-    def found_topics(self, bag: Path) -> BagTopics:
-        """The topics as the bag has them, raw or compressed."""
-        return find_topics(bag_info(bag), self.topics)
-
     def frames(self, bag: Path) -> BagFrames:
         """The frames of a bag."""
         return BagFrames(bag, self.topics, round(self.slop_s * 1e9), self.sync_queue)
@@ -96,9 +92,10 @@ def replay_bag(
     settings = settings or ReplaySettings()
     settings.truth.check(bag)
     remove_old_results(out)
-    topics, frames, outcome = settings.found_topics(bag), settings.frames(bag), _Outcome()
+    info = bag_info(bag)
+    topics, frames, outcome = find_topics(info, settings.topics), settings.frames(bag), _Outcome()
     pacer, tracker = FramePacer(), InstanceTracker(settings.tracking)
-    for entry in track(frames, _color_count(bag, topics), "replay"):
+    for entry in track(frames, _color_count(info, topics), "replay"):
         refusal = pacer.refusal(entry.stamp_ns, settings.frame_step, settings.max_rate_hz)
         if refusal is not None:
             outcome.dropped[refusal] += 1
@@ -165,8 +162,8 @@ def _segmented(
     return frame, instances
 
 
-def _color_count(bag: Path, topics: BagTopics) -> int:
-    return sum(topic.count for topic in bag_info(bag).topics if topic.name == topics.color)
+def _color_count(info: BagInfo, topics: BagTopics) -> int:
+    return sum(topic.count for topic in info.topics if topic.name == topics.color)
 
 
 def instance_count(labels: NDArray[np.uint16]) -> int:

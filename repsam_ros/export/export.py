@@ -15,14 +15,13 @@ from typing import Any
 import onnx
 import onnxruntime as ort
 import torch
-import yaml
 
 from repsam_ros import __version__
 from repsam_ros.backends import BackendConfig
 from repsam_ros.backends._graph_folder import FORMAT, MANIFEST, GraphFolder
 from repsam_ros.backends.onnxruntime import build as build_onnxruntime
 from repsam_ros.backends.torch import TorchBackend
-from repsam_ros.config import to_plain
+from repsam_ros.config import to_plain, write_yaml
 from repsam_ros.errors import ConfigError
 from repsam_ros.export.graphs import PRECISIONS, STATE
 from repsam_ros.export.onnx_files import write_graphs
@@ -103,7 +102,7 @@ def export_model(config: ExportConfig, out: Path) -> dict[str, Any]:
             check_parity(parity, precision)
             manifest["parity"][precision] = parity.to_plain()
         _write_manifest(folder, manifest)
-        (folder / _CONFIG).write_text(yaml.safe_dump(to_plain(config), sort_keys=False))
+        write_yaml(folder / _CONFIG, to_plain(config))
         _publish(folder, out)
     return manifest
 

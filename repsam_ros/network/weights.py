@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.model_files import listed_files, verified_file
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import atomic_path, file_sha256
-from repsam_ros.tensor_files import opened_tensors
+from repsam_ros.tensor_files import opened_tensors, tensor_sizes
 
 
 @dataclass(frozen=True)
@@ -100,9 +99,7 @@ def stored_values(path: Path) -> int | None:
     """
     if path.suffix != ".safetensors":
         return None
-    with opened_tensors(path) as stream:
-        shapes = [stream.get_slice(name).get_shape() for name in stream.keys()]  # noqa: SIM118
-    return sum(map(math.prod, shapes))
+    return sum(tensor_sizes(path).values())
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

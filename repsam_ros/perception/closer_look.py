@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repsam_ros.errors import ConfigError
+from repsam_ros.perception.masks import tight_box
 from repsam_ros.perception.region import RegionSettings
 from repsam_ros.structures import Instances
 
@@ -62,8 +63,7 @@ def closer_region(
     median = float(np.median(areas)) * (640 * 480) / labels.size
     if median > settings.max_area_px:
         return None
-    rows, columns = np.flatnonzero(labels.any(axis=1)), np.flatnonzero(labels.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    left, top, right, bottom = (tight_box(labels) + (0, 0, 1, 1)).tolist()
     room = 1 + 2 * settings.margin
     # Frame pixels that one pixel of the canvas shows, at the first look and at the second.
     first = max(height / canvas_px[0], width / canvas_px[1])

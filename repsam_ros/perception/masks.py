@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,6 +83,30 @@ def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]
     strict = (logits > offset).sum(axis=(1, 2))
     loose = (logits > -offset).sum(axis=(1, 2))
     return np.asarray(strict / np.maximum(loose, 1), np.float32)
+
+
+def rate_masks(
+    mask_logits: NDArray[np.float32],
+    predicted_iou: NDArray[np.float32],
+    depth_m: NDArray[np.float32],
+    settings: MaskSettings,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Logits that are above 0 inside (N, h, w), their thresholds (N, 1, 1) and scores (N,).
+
+    Args:
+        mask_logits: (N, h, w) as decoded.
+        predicted_iou: (N,).
+        depth_m: See :func:`mask_thresholds`.
+    """
+    thresholds = mask_thresholds(mask_logits, depth_m, settings)
+    logits = mask_logits - thresholds
+    return logits, thresholds, predicted_iou * stability(logits, settings.stability_offset)
+
+
+def tight_box(mask: NDArray[Any]) -> NDArray[np.float32]:
+    """(4,) left, top, right, bottom pixel of what is not 0 in a (H, W) mask or label map."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
 
 
 def suppress(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from repsam_ros.messages.compressed import TRANSPORTS
-from repsam_ros.node_parameters import RELIABILITIES, Parameter, settings_parameters
+from repsam_ros.node_parameters import Parameter, qos_parameters, settings_parameters
 from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.perception.tracking import TrackingSettings
 from repsam_ros.perception.workspace import WorkspaceSettings
@@ -52,15 +52,7 @@ NODE_PARAMETERS = (
     Parameter("threads", 0, "CPU threads, 0 = the library's choice.", "unconfigured", (0, 256)),
     Parameter("slop_s", 0.03, "Largest stamp difference in a pair.", "unconfigured", (0.0, 0.5)),
     Parameter("sync_queue", 20, "Images that wait for a partner.", "unconfigured", (1, 200)),
-    Parameter(
-        "qos.reliability",
-        "best_effort",
-        "Of the input subscriptions.",
-        "unconfigured",
-        choices=RELIABILITIES,
-    ),
-    Parameter("qos.depth", 5, "Of the input subscriptions.", "unconfigured", (1, 1000)),
-    Parameter("qos.output_depth", 5, "Of the publishers.", "unconfigured", (1, 1000)),
+    *qos_parameters("best_effort"),
     Parameter("target_frame", "", "Frame of clouds, empty = optical frame.", "unconfigured"),
     Parameter(
         "gravity_frame",

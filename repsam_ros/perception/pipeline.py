@@ -38,8 +38,7 @@ from repsam_ros.perception.guidance import (
 from repsam_ros.perception.masks import (
     MaskSettings,
     label_map,
-    mask_thresholds,
-    stability,
+    rate_masks,
     suppress,
 )
 from repsam_ros.perception.prompts import find_prompts
@@ -233,9 +232,9 @@ def _choose(
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.float32]]:
     """Indices of the masks that stay, their logits (N, h, w), and the scores of all masks."""
     depth_m, mask_camera = depth_at(canvas, decoded.mask_logits.shape[1:])
-    thresholds = mask_thresholds(decoded.mask_logits, depth_m, settings.masks)
-    logits = decoded.mask_logits - thresholds
-    scores = decoded.predicted_iou * stability(logits, settings.masks.stability_offset)
+    logits, thresholds, scores = rate_masks(
+        decoded.mask_logits, decoded.predicted_iou, depth_m, settings.masks
+    )
     if guidance.outline_px is not None:
         on_canvas = points_on_canvas(guidance.outline_px, canvas, frame_px)
         step = logits.shape[1] / canvas.depth_m.shape[0]

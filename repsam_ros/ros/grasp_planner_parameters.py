@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from repsam_ros.grasping.planners import Planner, open_planner, planner_config, planner_names
-from repsam_ros.node_parameters import RELIABILITIES, Parameter, nested, settings_parameters
+from repsam_ros.node_parameters import Parameter, nested, qos_parameters, settings_parameters
 
 _BOUNDS = {
     "width_reserve_m": (0.001, 0.5),
@@ -25,15 +25,7 @@ _BOUNDS = {
 NODE_PARAMETERS = (
     Parameter("planner", "antipodal", "What plans the grasps.", choices=planner_names()),
     Parameter("gripper", "panda", "Name in config/grippers/ or path of a YAML file."),
-    Parameter(
-        "qos.reliability",
-        "reliable",
-        "Of the input subscriptions.",
-        "unconfigured",
-        choices=RELIABILITIES,
-    ),
-    Parameter("qos.depth", 5, "Of the input subscriptions.", "unconfigured", (1, 1000)),
-    Parameter("qos.output_depth", 5, "Of the publishers.", "unconfigured", (1, 1000)),
+    *qos_parameters("reliable"),
 )
 
 

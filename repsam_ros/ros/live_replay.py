@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros import __version__
+from repsam_ros.bags import bag_info, find_topics
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.evaluation.replay import ReplaySettings, finish_replay, remove_old_results
@@ -72,7 +73,7 @@ def summarise(
     return {
         "bag": str(bag),
         "version": __version__,
-        "topics": settings.found_topics(bag).by_stream(),
+        "topics": find_topics(bag_info(bag), settings.topics).by_stream(),
         "backend": {
             "name": values["backend"],
             "version": values["backend_version"],

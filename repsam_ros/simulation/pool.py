@@ -16,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 
-from repsam_ros.config import differences, read_yaml, to_plain
+from repsam_ros.config import differences, read_yaml, to_plain, write_yaml
 from repsam_ros.errors import DatasetError
-from repsam_ros.paths import atomic_path, write_text
+from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.rendering import FastRenderer, Rendered, RenderSettings, color_bytes
 from repsam_ros.simulation.scenes import (
     SceneSettings,
@@ -159,7 +158,7 @@ def _check_settings(path: Path, settings: PoolSettings, size: tuple[int, int]) -
     for name in ("folder", "processes"):
         del wanted[name]
     if not path.is_file():
-        write_text(path, yaml.safe_dump(wanted, sort_keys=False))
+        write_yaml(path, wanted)
     elif changes := list(differences(read_yaml(path), wanted)):
         raise DatasetError(
             f"{path.parent}: pictures of other settings ({'; '.join(changes[:3])}); "

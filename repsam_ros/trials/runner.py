@@ -15,14 +15,11 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from repsam_ros import __version__
 from repsam_ros.adaptation.kept_runs import check_plan, finish_runs, kept_results
-from repsam_ros.config import build_config, to_plain
+from repsam_ros.config import build_config, to_plain, write_yaml
 from repsam_ros.grasping.planners import weights_sha256
 from repsam_ros.network.weights import find_model
-from repsam_ros.paths import write_text
 from repsam_ros.simulation.workers import map_here, one_thread
 from repsam_ros.trials.chains import Chain, OfflineChain
 from repsam_ros.trials.configuration import CLUTTER, SINGLE_SHOT, TrialsConfig
@@ -126,7 +123,7 @@ def _write_tables(
     rows = [row for each in trials for row in each.rows]
     models = next(iter(jobs.values())).models
     about = {**to_plain(config), "models_sha256": models, "version": __version__}
-    write_text(out / "config.yaml", yaml.safe_dump(about, sort_keys=False))
+    write_yaml(out / "config.yaml", about)
     write_rows(out / "times.csv", [row for each in trials for row in each.times], AttemptTimes)
     write_rows(out / "attempts.csv", rows, AttemptRow)
     return rows

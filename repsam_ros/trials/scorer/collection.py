@@ -15,16 +15,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from repsam_ros.config import build_config, differences, read_yaml, to_plain
+from repsam_ros.config import build_config, differences, read_yaml, to_plain, write_yaml
 from repsam_ros.errors import ConfigError
 from repsam_ros.grasping.collisions import find_obstacles
 from repsam_ros.grasping.planners import Planner, open_planner, planner_config
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
 from repsam_ros.grasping.settings import HandSettings
-from repsam_ros.paths import write_text
 from repsam_ros.perception.clouds import build_cloud
 from repsam_ros.progress import track
 from repsam_ros.simulation.workers import map_here, one_thread
@@ -108,7 +106,7 @@ def _keep_plan(config: ScorerConfig, path: Path) -> None:
         if changed := list(differences(read_yaml(path), plan)):
             raise ConfigError(f"{path} is of other examples, remove them: {changed[0]}")
         return
-    write_text(path, yaml.safe_dump(plan, sort_keys=False))
+    write_yaml(path, plan)
 
 
 def _collect_scene(plain_config: str, job: tuple[Path, str, int]) -> Path:

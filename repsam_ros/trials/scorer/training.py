@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from repsam_ros.config import to_plain
+from repsam_ros.config import to_plain, write_yaml
 from repsam_ros.errors import DatasetError
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.scorer.crops import CHANNELS, COLUMNS, NUMBERS, ROWS, Cropper
@@ -173,7 +172,7 @@ def train_scorer(config: ScorerConfig, out: Path) -> str:
     }
     write_rows(out / "training.csv", log, EpochRow)
     write_text(out / "validation.json", json.dumps(about, indent=1) + "\n")
-    write_text(out / "config.yaml", yaml.safe_dump(to_plain(config), sort_keys=False))
+    write_yaml(out / "config.yaml", to_plain(config))
     card = make_card(config, about)
     write_text(out / CARD, card)
     return card
