@@ -51,7 +51,7 @@ def node_account(values: Mapping[str, str], streams: Sequence[str]) -> dict[str,
 
 
 def overhead_ms(end_to_end_s: Sequence[float], values: Mapping[str, str]) -> float | None:
-    """What is neither the pipeline nor waiting for it: transport, decoding, encoding; medians.
+    """What is neither the pipeline nor waiting for it: transport, conversion, publishing; medians.
 
     Args:
         end_to_end_s: Of the frames that the node's percentiles are of.
@@ -59,7 +59,8 @@ def overhead_ms(end_to_end_s: Sequence[float], values: Mapping[str, str]) -> flo
     """
     if not len(end_to_end_s) or "latency_p50_ms" not in values:
         return None
-    waiting_and_compute_ms = float(values["latency_p50_ms"]) - float(values["conversion_p50_ms"])
+    around_ms = sum(float(values[f"{stage}_p50_ms"]) for stage in ("conversion", "publishing"))
+    waiting_and_compute_ms = float(values["latency_p50_ms"]) - around_ms
     return round(1e3 * float(np.median(end_to_end_s)) - waiting_and_compute_ms, 2)
 
 

@@ -93,14 +93,18 @@ class PerceptionNode(ManagedNode):
             made_s = time.monotonic()
             scene = self._pipeline.perceive(frame, guidance)
             perceived_s = time.monotonic()
-            self._output.publish(frame, scene)
+            messages = self._output.messages(frame, scene)
         except RepsamError as error:
             self._requests.answer(job.arrival_s, False, str(error))
             raise
+        converted_s = time.monotonic()
+        for name, msg in messages:
+            self.publish(name, msg)
         done_s = time.monotonic()
         self.statistics.add_duration("latency", done_s - job.arrival_s)
         self.statistics.add_duration("compute", perceived_s - made_s)
-        self.statistics.add_duration("conversion", made_s - started_s + done_s - perceived_s)
+        self.statistics.add_duration("conversion", made_s - started_s + converted_s - perceived_s)
+        self.statistics.add_duration("publishing", done_s - converted_s)
         self.statistics.note("published")
         text = f"{len(scene.instances)} instances at {frame.stamp_ns / 1e9:.3f} s"
         self._requests.answer(job.arrival_s, True, text)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped
@@ -45,7 +45,7 @@ _TYPES = {
 
 
 class PerceptionOutput:
-    """Converts scenes and publishes them, all with the stamp of the colour image.
+    """Topics of scenes and what goes out on them, all with the stamp of the colour image.
 
     Raises:
         ConfigError: A frame is asked for and tf2_ros is missing.
@@ -71,11 +71,11 @@ class PerceptionOutput:
         """Forgets which objects there were."""
         self._tracker = InstanceTracker(self.settings.tracking)
 
-    def publish(self, frame: RgbdFrame, scene: Scene) -> None:
-        """Publishes one scene.
+    def messages(self, frame: RgbdFrame, scene: Scene) -> list[tuple[str, Any]]:
+        """What is to be published of one scene: names of outputs and messages, in their order.
 
         Raises:
-            FrameError: ``missing_transform`` to the target frame; nothing was published.
+            FrameError: ``missing_transform`` to the target frame.
         """
         cloud, rotation = self._placed(scene.cloud)
         if self.settings.tracking.enabled:
@@ -84,19 +84,22 @@ class PerceptionOutput:
             scene = renumbered(replace(scene, cloud=cloud), ids)
             cloud = scene.cloud
         header = make_header(frame.stamp_ns, frame.frame_id)
-        # Plane and pose first: whoever gets the cloud then has what belongs to it.
-        self._node.publish("support_plane", plane_marker(cloud))
-        self._node.publish("view_pose", view_pose_message(cloud, rotation))
-        self._node.publish("points", cloud_message(cloud))
         labels = image_message(label_image(scene.instances.labels), header)
-        self._node.publish("labels", labels)
+        # Plane and pose first: whoever gets the cloud then has what belongs to it.
+        messages = [
+            ("support_plane", plane_marker(cloud)),
+            ("view_pose", view_pose_message(cloud, rotation)),
+            ("points", cloud_message(cloud)),
+            ("labels", labels),
+        ]
         if self._node.is_watched("markers"):
-            self._node.publish("markers", instance_markers(cloud))
+            messages.append(("markers", instance_markers(cloud)))
         if self._has_detections and self._node.is_watched("detections"):
-            self._node.publish("detections", detections_message(scene.instances, header))
+            messages.append(("detections", detections_message(scene.instances, header)))
         if self._node.is_watched("debug_image"):
             picture = color_image(draw_overlay(frame.color, scene.instances))
-            self._node.publish("debug_image", image_message(picture, header))
+            messages.append(("debug_image", image_message(picture, header)))
+        return messages
 
     def close(self) -> None:
         """Takes the topics down."""

@@ -90,12 +90,17 @@ def test_a_late_sender_does_not_count_as_age_but_the_way_and_a_queue_do() -> Non
 
 
 def test_what_is_added_to_the_model_is_told_from_the_medians() -> None:
-    values = {**VALUES, "latency_p50_ms": "100.0", "conversion_p50_ms": "4.0"}
+    values = {**VALUES, "latency_p50_ms": "100.0", "conversion_p50_ms": "1.0"}
+    values["publishing_p50_ms"] = "3.0"
     assert overhead_ms([0.105, 0.101, 0.11], values) == 9.0
     assert overhead_ms([], values) is None and overhead_ms([0.1], VALUES) is None
     account = node_account(values, ("color", "absent"))
     assert account["received"] == {"color": 10, "absent": 0}
-    assert account["times_ms"] == {"latency_p50": 100.0, "conversion_p50": 4.0}
+    assert account["times_ms"] == {
+        "latency_p50": 100.0,
+        "conversion_p50": 1.0,
+        "publishing_p50": 3.0,
+    }
     assert account["dropped"]["stale"] == 2
     assert (rate_hz([1.0]), rate_hz([1.0, 2.0, 5.0])) == (None, 0.5)
 

@@ -214,7 +214,7 @@ def test_diagnostics_name_a_silent_topic_and_the_model(perception: Any) -> None:
         set_parameter(perception, "max_silence_s", 2.0)
     values = perception.values()
     assert values["model"] == "repsam_tiny" and len(values["model_sha256"]) == 64
-    for stage in ("latency", "compute", "conversion"):
+    for stage in ("latency", "compute", "conversion", "publishing"):
         p50, p95, p99 = (float(values[f"{stage}_p{n}_ms"]) for n in (50, 95, 99))
         assert 0 < p50 <= p95 <= p99
     assert 0 < float(values["sync_yield"]) <= 1
