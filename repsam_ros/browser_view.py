@@ -8,7 +8,7 @@ import numpy as np
 import viser
 from numpy.typing import NDArray
 
-from repsam_ros.evaluation.overlay import gripper_lines, instance_color, score_color
+from repsam_ros.presentation.overlay import gripper_lines, instance_color, score_color
 from repsam_ros.structures import Grasp, SceneCloud
 
 _POINT_M = 0.003

@@ -41,7 +41,7 @@ HOME_OF = {
     "open3d": ("evaluation.latency", "simulation"),
     "openvino": ("backends.openvino",),
     "peft": ("methods", "network.adapter_files", "network.adapters"),
-    "pycocotools": ("evaluation.coco_metrics",),
+    "pycocotools": ("metrics.coco",),
     "pyoidn": ("simulation.photorealistic",),
     "rosbags": ("bags", "messages"),
     "segment_anything": ("evaluation.latency", "export", "methods.hq_token", "network"),
@@ -75,16 +75,33 @@ OPTIONAL = {
     "viser",
 }
 
+# Scores, pictures and pages, and the runs that end in them.
+RESULTS = ("evaluation", "metrics", "presentation", "replay", "trials")
+# What one command measures; the modules beside these folders serve all of them.
+MEASUREMENTS = tuple(
+    f"evaluation.{path.name}"
+    for path in (PACKAGE / "evaluation").iterdir()
+    if (path / "__init__.py").is_file()
+)
+
 # No module of the first folder imports one of the others: the flow goes one way.
 FORBIDDEN = {
-    "perception": ("adaptation", "evaluation", "simulation", "datasets", "network"),
-    "messages": ("perception", "network", "adaptation", "evaluation", "grasping"),
-    "grasping": ("adaptation", "network"),
-    "network": ("adaptation", "evaluation", "datasets", "simulation"),
-    "backends": ("adaptation", "evaluation", "datasets", "simulation"),
-    "datasets": ("adaptation", "network", "evaluation"),
-    "simulation": ("adaptation", "network", "perception", "evaluation"),
+    "perception": ("adaptation", "simulation", "datasets", "network", *RESULTS),
+    "messages": ("perception", "network", "adaptation", "grasping", *RESULTS),
+    "grasping": ("adaptation", "network", *RESULTS),
+    "network": ("adaptation", "datasets", "simulation", *RESULTS),
+    "backends": ("adaptation", "datasets", "simulation", *RESULTS),
+    "datasets": ("adaptation", "network", *RESULTS),
+    # It colours the depth of its contact sheet.
+    "simulation": ("adaptation", "network", "perception", *(set(RESULTS) - {"presentation"})),
+    "evaluation": ("adaptation", "replay", "trials"),
+    "replay": ("adaptation", "datasets", "network", "simulation", "trials", *MEASUREMENTS),
+    "adaptation": ("replay", "trials", *MEASUREMENTS),
+    "trials": ("replay", *MEASUREMENTS),
 }
+
+# Below all the others: besides their own modules they import these alone.
+FOUNDATIONS = {"metrics": ("errors",), "presentation": ("structures",)}
 
 # The online path: importable on a robot that has a run-time backend but no torch, no Open3D.
 ONLINE = ("backends", "bags", "config", "errors", "messages", "paths", "structures")
@@ -184,6 +201,22 @@ def test_imports_follow_the_flow(module):
     assert not [name for name in names if any(inside(name, place) for place in forbidden)]
 
 
+@pytest.mark.parametrize("place", FOUNDATIONS)
+def test_foundations_import_nothing_above_them(place):
+    allowed = (place, *FOUNDATIONS[place])
+    modules = [module for module in MODULES if inside(module, place)]
+    names = [name for module in modules for name in own_imports(MODULES[module])]
+    assert len(modules) > 1
+    assert not [name for name in names if not any(inside(name, each) for each in allowed)]
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if inside(module, "evaluation")])
+def test_measurements_do_not_know_each_other(module):
+    others = [place for place in MEASUREMENTS if not inside(module, place)]
+    names = own_imports(MODULES[module])
+    assert not [name for name in names if any(inside(name, place) for place in others)]
+
+
 @pytest.mark.parametrize("module", MODULES)
 def test_nothing_imports_the_command_line_or_the_nodes(module):
     names = own_imports(MODULES[module])
@@ -262,7 +295,7 @@ def load_configuration(path: Path) -> object:
         return load_config(getattr(importlib.import_module(f"{NAME}.{module}"), name), path)
     if folder == "benchmark":
         from repsam_ros.config import build_config
-        from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, read_roots
+        from repsam_ros.evaluation.benchmark.config import BenchmarkConfig, read_roots
 
         content = {"roots": read_roots(path), "methods": ["repsam_tiny"]}
         return build_config(BenchmarkConfig, content, str(path))

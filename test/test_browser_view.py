@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("viser", reason="needs the extra 'viewer'")
 
 from repsam_ros.browser_view import BrowserView
-from repsam_ros.evaluation.overlay import instance_color
+from repsam_ros.presentation.overlay import instance_color
 from repsam_ros.structures import Grasp, SceneCloud
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from repsam_ros.datasets import Sample
-from repsam_ros.evaluation.metrics import score_labels
 from repsam_ros.grasping.planners import open_planner
+from repsam_ros.metrics.labels import score_labels
 from repsam_ros.perception.pipeline import Pipeline, open_pipeline
 from repsam_ros.simulation.frames import render_frames
 

@@ -10,12 +10,12 @@ import torch
 
 from repsam_ros.adaptation.ledger import Ledger, count_parameters
 from repsam_ros.errors import ConfigError
-from repsam_ros.evaluation.markdown import table
 from repsam_ros.methods import Training, method_names, method_options, open_method
 from repsam_ros.network.adapters import rank_costs
 from repsam_ros.network.backbones import Backbone, backbones
 from repsam_ros.network.build import NetworkConfig, build_network
 from repsam_ros.network.sam import SAM_GROUPS
+from repsam_ros.presentation.markdown import table
 
 _SIZES = (
     "backbone",

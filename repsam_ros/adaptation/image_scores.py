@@ -11,7 +11,7 @@ import numpy as np
 from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, shortened
 from repsam_ros.evaluation.evaluate import Predict
-from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
+from repsam_ros.metrics.labels import SCORE_NAMES, score_labels
 
 # Of all scores, those that pages show.
 SHOWN_SCORES = ("strict_miou", "overlap_f", "boundary_f", "pct75")

@@ -16,12 +16,12 @@ from repsam_ros.adaptation.ranks import (
     RankSettings,
     allocate_ranks,
 )
-from repsam_ros.charts import draw_chart
 from repsam_ros.errors import ConfigError
 from repsam_ros.methods import PARTS
 from repsam_ros.network.adapters import MODULES, rank_costs
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import file_sha256
+from repsam_ros.presentation.charts import draw_chart
 
 VARIANTS = ("lora", "dora")
 

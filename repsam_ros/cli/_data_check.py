@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from repsam_ros.errors import ConfigError, DatasetError
-    from repsam_ros.evaluation.dataset_check import check_dataset, text_report
+    from repsam_ros.evaluation.dataset.check import check_dataset, text_report
 
     if args.samples < 1:
         raise ConfigError(f"--samples must be at least 1, got {args.samples}")

@@ -26,12 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from repsam_ros.datasets import open_dataset
-    from repsam_ros.evaluation.depth_statistics import (
+    from repsam_ros.evaluation.dataset.depth_statistics import (
         depth_statistics,
         read_statistics,
         write_statistics,
     )
-    from repsam_ros.evaluation.depth_table import markdown
+    from repsam_ros.evaluation.dataset.depth_table import markdown
     from repsam_ros.paths import write_text
     from repsam_ros.progress import track
 

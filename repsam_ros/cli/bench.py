@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
 
     from repsam_ros.config import apply_overrides, build_config, to_plain, write_yaml
-    from repsam_ros.evaluation.latency.bench import run_bench
     from repsam_ros.evaluation.latency.config import BenchConfig
     from repsam_ros.evaluation.latency.report import make_table, write_report
+    from repsam_ros.evaluation.latency.run import run_bench
 
     content = given_values(args, ("model", "frames", "input", "size", "device"))
     if args.backends:

@@ -44,8 +44,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from repsam_ros.config import apply_overrides, build_config
     from repsam_ros.errors import DatasetError
-    from repsam_ros.evaluation.benchmark import run_benchmark
-    from repsam_ros.evaluation.benchmark_config import BenchmarkConfig, read_roots
+    from repsam_ros.evaluation.benchmark.config import BenchmarkConfig, read_roots
+    from repsam_ros.evaluation.benchmark.run import run_benchmark
 
     content = {
         "roots": read_roots(args.roots),

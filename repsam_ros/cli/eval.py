@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
     from repsam_ros.config import apply_overrides, build_config, to_plain
     from repsam_ros.datasets import open_dataset
-    from repsam_ros.evaluation.configuration import EvaluationConfig, LabelMapConfig
+    from repsam_ros.evaluation.config import EvaluationConfig, LabelMapConfig
     from repsam_ros.evaluation.evaluate import evaluate, predict_from_files, predict_with
     from repsam_ros.evaluation.report import text_table
 

@@ -15,7 +15,7 @@ from repsam_ros.cli._options import add_pipeline_arguments, given_values
 from repsam_ros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from repsam_ros.evaluation.replay_config import ReplayConfig
+    from repsam_ros.replay.config import ReplayConfig
 
 SUMMARY = "replay a recorded bag through the pipeline, or through the nodes with --ros"
 _NAMESPACE = "repsam"
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from repsam_ros.bags import bag_info
-    from repsam_ros.evaluation.replay_report import text_table
+    from repsam_ros.replay.report import text_table
 
     if args.rate_factor is not None and not args.ros:
         raise ConfigError("--rate-factor: only with --ros; offline, frames come one by one")
@@ -70,9 +70,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _config(args: argparse.Namespace) -> ReplayConfig:
     from repsam_ros.config import apply_overrides, build_config
-    from repsam_ros.evaluation.replay_config import ReplayConfig, replay_content
     from repsam_ros.node_parameters import COMMON_PARAMETERS, read_parameters
     from repsam_ros.perception.parameters import PARAMETERS
+    from repsam_ros.replay.config import ReplayConfig, replay_content
 
     content: dict[str, Any] = {"topics": {}}
     if args.params is not None:
@@ -87,7 +87,7 @@ def _config(args: argparse.Namespace) -> ReplayConfig:
 
 
 def _offline(args: argparse.Namespace, config: ReplayConfig) -> dict[str, Any]:
-    from repsam_ros.evaluation.replay import replay_bag
+    from repsam_ros.replay.run import replay_bag
 
     pipeline = config.open()
     _save(args, config)

@@ -22,8 +22,8 @@ def run(args: argparse.Namespace) -> int:
 
     from repsam_ros.config import apply_overrides, build_config
     from repsam_ros.datasets import open_dataset
-    from repsam_ros.evaluation.robustness.configuration import RobustnessConfig
-    from repsam_ros.evaluation.robustness.robustness import measure
+    from repsam_ros.evaluation.robustness.config import RobustnessConfig
+    from repsam_ros.evaluation.robustness.run import measure
 
     names = ("dataset", "root", "split", "model", "backend", "device")
     content = {**given_values(args, names), "options": args.options}

@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     import logging
 
     from repsam_ros.config import apply_overrides, build_config, to_plain, write_yaml
-    from repsam_ros.evaluation.configuration import SegmentConfig
+    from repsam_ros.evaluation.config import SegmentConfig
     from repsam_ros.evaluation.segment import segment_files
     from repsam_ros.frame_files import DEPTH_SCALE_M, find_frames, read_camera, read_frame
     from repsam_ros.progress import track

@@ -1,1 +1,1 @@
-"""Scores, reports and pictures of results."""
+"""What a model, a data set or a run of the nodes is worth, measured."""

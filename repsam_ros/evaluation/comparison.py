@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 
 from repsam_ros import __version__
 from repsam_ros.errors import ConfigError, DatasetError, shortened
-from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import (
+from repsam_ros.metrics.labels import SCORE_NAMES, TITLES
+from repsam_ros.metrics.statistics import (
     BootstrapSettings,
     bootstrap_intervals,
     equivalence_test,

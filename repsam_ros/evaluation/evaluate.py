@@ -18,20 +18,20 @@ from repsam_ros import __version__
 from repsam_ros.config import write_yaml
 from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, FrameError
-from repsam_ros.evaluation.coco_metrics import CocoScorer
-from repsam_ros.evaluation.depth_metrics import DepthScores, score_transparent_depth
-from repsam_ros.evaluation.metrics import COUNT_NAMES, SCORE_NAMES, score_labels
 from repsam_ros.evaluation.modality import RGBD, seen
-from repsam_ros.evaluation.object_sizes import object_results
-from repsam_ros.evaluation.overlay import draw_labels
 from repsam_ros.evaluation.report import ImageResult, write_report
-from repsam_ros.evaluation.statistics import (
+from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
+from repsam_ros.metrics.coco import CocoScorer
+from repsam_ros.metrics.labels import COUNT_NAMES, SCORE_NAMES, score_labels
+from repsam_ros.metrics.object_sizes import object_results
+from repsam_ros.metrics.statistics import (
     BootstrapSettings,
     bootstrap_intervals,
     scene_groups,
 )
-from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
+from repsam_ros.metrics.transparent_depth import DepthScores, score_transparent_depth
 from repsam_ros.paths import atomic_path, write_text
+from repsam_ros.presentation.overlay import draw_labels
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.errors import CheckpointError, DatasetError
-from repsam_ros.evaluation.markdown import table
 from repsam_ros.evaluation.modality import RGBD
-from repsam_ros.evaluation.statistics import value_text
+from repsam_ros.metrics.statistics import value_text
 from repsam_ros.model_files import listed_files
 from repsam_ros.network.adapter_files import holds_adapter, read_record
 from repsam_ros.network.weights import ModelFile, find_model, read_metadata
+from repsam_ros.presentation.markdown import table
 from repsam_ros.tensor_files import tensor_sizes
 
 SCORES = {

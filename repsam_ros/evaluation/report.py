@@ -12,30 +12,19 @@ from urllib.parse import quote
 import cv2
 import numpy as np
 
-from repsam_ros.evaluation.metrics import SCORE_NAMES, ImageScores
-from repsam_ros.evaluation.object_sizes import ObjectResult
-from repsam_ros.evaluation.page import make_page, mapping_table, table, text
-from repsam_ros.evaluation.plots import (
+from repsam_ros.images import encode_jpeg, read_color
+from repsam_ros.metrics.labels import SCORE_NAMES, TITLES, ImageScores
+from repsam_ros.metrics.object_sizes import ObjectResult
+from repsam_ros.paths import write_text
+from repsam_ros.presentation.html_page import make_page, mapping_table, table, text
+from repsam_ros.presentation.score_plots import (
     found_against_true,
     interval,
     iou_by_size,
     score_against_count,
     sorted_bars,
 )
-from repsam_ros.images import encode_jpeg, read_color
-from repsam_ros.paths import write_text
 
-TITLES = {
-    "overlap_p": "Overlap P",
-    "overlap_r": "Overlap R",
-    "overlap_f": "Overlap F",
-    "boundary_p": "Boundary P",
-    "boundary_r": "Boundary R",
-    "boundary_f": "Boundary F",
-    "pct75": "%75",
-    "strict_miou": "mIoU strict",
-    "pooled_miou": "mIoU pooled",
-}
 COCO_TITLES = {
     "ap": "AP",
     "ap50": "AP at IoU 0.50",

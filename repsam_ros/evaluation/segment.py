@@ -12,12 +12,12 @@ import numpy as np
 
 from repsam_ros import __version__
 from repsam_ros.errors import FrameError
-from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.frame_files import FrameFiles, read_frame
 from repsam_ros.images import write_png
 from repsam_ros.paths import write_text
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.point_files import write_ply
+from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
 
 

@@ -14,13 +14,13 @@ from scipy.spatial.transform import Rotation
 
 from repsam_ros.bags import BagFrames, bag_info, write_bag
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.overlay import draw_overlay
-from repsam_ros.evaluation.replay import write_summary
 from repsam_ros.images import read_labels, write_png
 from repsam_ros.messages import color_from_either, intrinsics_from_camera_info
 from repsam_ros.paths import write_text
 from repsam_ros.point_files import write_ply
+from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.progress import track
+from repsam_ros.replay.run import write_summary
 from repsam_ros.ros.live_replay import instances_of, reported_latency_ms, summarise
 from repsam_ros.ros.live_run import LiveResults, run_nodes_on
 from repsam_ros.ros.processes import ProcessError

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.bags import BagTopics, bag_info, find_topics
-from repsam_ros.evaluation.replay import instance_count
-from repsam_ros.evaluation.soak import unaccounted_clouds
+from repsam_ros.evaluation.soak.measures import unaccounted_clouds
 from repsam_ros.images import write_png
 from repsam_ros.messages.compressed import TRANSPORT_SUFFIXES
 from repsam_ros.paths import share_dir
+from repsam_ros.replay.run import instance_count
 from repsam_ros.ros.camera_inputs import CAMERA_INFO, IMAGES
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
 from repsam_ros.ros.recorder import Recorder

@@ -9,8 +9,8 @@ import numpy as np
 from std_msgs.msg import ColorRGBA, Header
 from visualization_msgs.msg import Marker, MarkerArray
 
-from repsam_ros.evaluation.overlay import instance_color
 from repsam_ros.grasping.gripper import Gripper
+from repsam_ros.presentation.overlay import instance_color
 from repsam_ros.ros.conversions import make_header, make_point
 from repsam_ros.structures import Grasp, SceneCloud
 

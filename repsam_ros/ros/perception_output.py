@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Image, PointCloud2
 from visualization_msgs.msg import Marker, MarkerArray
 
-from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.messages import color_image, label_image
 from repsam_ros.perception.placement import levelled, moved
 from repsam_ros.perception.tracking import InstanceTracker, renumbered
 from repsam_ros.perception.workspace import cropped
+from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.ros.conversions import (
     cloud_message,
     image_message,

@@ -17,8 +17,7 @@ from repsam_ros import __version__
 from repsam_ros.bags import BagFrames, BagTopics, bag_info, find_topics
 from repsam_ros.bags.topics import BagStream
 from repsam_ros.errors import ConfigError, DatasetError
-from repsam_ros.evaluation.replay import latency_ms, write_summary
-from repsam_ros.evaluation.soak import (
+from repsam_ros.evaluation.soak.measures import (
     age_excess_s,
     newer_on_its_way_s,
     node_account,
@@ -27,9 +26,10 @@ from repsam_ros.evaluation.soak import (
     unaccounted_clouds,
     unaccounted_images,
 )
-from repsam_ros.evaluation.soak_table import markdown
+from repsam_ros.evaluation.soak.table import markdown
 from repsam_ros.messages.wire import typestore
 from repsam_ros.paths import write_text
+from repsam_ros.replay.run import latency_ms, write_summary
 from repsam_ros.ros.bag_player import make_publishers
 from repsam_ros.ros.frame_statistics import DURATIONS_KEPT
 from repsam_ros.ros.live_run import PERCEPTION, PLANNER, started_nodes

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from repsam_ros.charts import draw_chart
-from repsam_ros.evaluation.soak import memory_growth_mb_h
+from repsam_ros.evaluation.soak.measures import memory_growth_mb_h
 from repsam_ros.images import write_png
+from repsam_ros.presentation.charts import draw_chart
 from repsam_ros.ros.processes import ChildProcess
 
 _PERIOD_S = 1.0

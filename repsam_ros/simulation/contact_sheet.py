@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
-from repsam_ros.depth_colors import color_depth, depth_range
+from repsam_ros.presentation.depth_colors import color_depth, depth_range
 
 Picture = NDArray[np.uint8]
 

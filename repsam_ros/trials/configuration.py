@@ -11,8 +11,8 @@ from typing import Any
 from repsam_ros.config import check_name
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.modality import RGBD, check_modality
-from repsam_ros.evaluation.statistics import BootstrapSettings
 from repsam_ros.grasping.planners import planner_config
+from repsam_ros.metrics.statistics import BootstrapSettings
 from repsam_ros.perception.pipeline import PipelineSettings
 from repsam_ros.trials.execution import ExecutionSettings
 from repsam_ros.trials.scene import SceneSettings

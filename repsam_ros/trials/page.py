@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from repsam_ros.evaluation.markdown import table as markdown_table
-from repsam_ros.evaluation.page import make_page, text
-from repsam_ros.evaluation.page import table as html_table
+from repsam_ros.presentation.html_page import make_page, text
+from repsam_ros.presentation.html_page import table as html_table
+from repsam_ros.presentation.markdown import table as markdown_table
 
 # Tables of more columns are set smaller.
 _WIDE = 8

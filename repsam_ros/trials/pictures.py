@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from repsam_ros.config import to_plain
 from repsam_ros.errors import BackendError
-from repsam_ros.evaluation.overlay import draw_overlay
 from repsam_ros.paths import atomic_path
+from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.progress import track
 from repsam_ros.simulation.workers import map_here, one_thread
 from repsam_ros.structures import Grasp, Instances

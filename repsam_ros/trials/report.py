@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from repsam_ros.config import to_plain
-from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
-from repsam_ros.evaluation.statistics import p_text, value_text
+from repsam_ros.metrics.statistics import p_text, value_text
 from repsam_ros.paths import write_text
+from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from repsam_ros.evaluation.statistics import (
+from repsam_ros.metrics.statistics import (
     BootstrapSettings,
     bootstrap_intervals,
     holm,

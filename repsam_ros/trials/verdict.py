@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from repsam_ros.evaluation.statistics import interval_text, p_clause, value_text
+from repsam_ros.metrics.statistics import interval_text, p_clause, value_text
 from repsam_ros.trials.configuration import CLUTTER, MCNEMAR, SIGN_FLIPS, TrialsConfig
 from repsam_ros.trials.protocol import GLASS, OPAQUE
 from repsam_ros.trials.statistics import ALL

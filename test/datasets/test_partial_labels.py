@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from repsam_ros.datasets._partial_labels import unknown_pixels
-from repsam_ros.evaluation.metrics import score_labels
+from repsam_ros.metrics.labels import score_labels
 
 SIZE = (480, 640)
 

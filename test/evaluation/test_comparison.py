@@ -17,8 +17,8 @@ from repsam_ros.evaluation.comparison import (
     read_image_scores,
     write_comparison,
 )
-from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import BootstrapSettings
 
 BOOTSTRAP = BootstrapSettings(samples=200)
 HEADER = f"name,{','.join(SCORE_NAMES)},true,scene\n"

@@ -13,17 +13,17 @@ import pytest
 
 from repsam_ros.datasets import Sample
 from repsam_ros.errors import DatasetError, FrameError
-from repsam_ros.evaluation.coco_metrics import CocoScorer
 from repsam_ros.evaluation.evaluate import (
     Prediction,
     evaluate,
     predict_from_files,
     predict_with,
 )
-from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.report import text_table
-from repsam_ros.evaluation.statistics import BootstrapSettings
 from repsam_ros.images import read_labels, write_png
+from repsam_ros.metrics.coco import CocoScorer
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import BootstrapSettings
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame
 
 BOOTSTRAP = BootstrapSettings(samples=50)

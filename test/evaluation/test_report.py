@@ -13,17 +13,16 @@ import pytest
 
 from repsam_ros.datasets import Sample
 from repsam_ros.evaluation.evaluate import Prediction, evaluate
-from repsam_ros.evaluation.metrics import SCORE_NAMES, score_labels
-from repsam_ros.evaluation.object_sizes import object_results
 from repsam_ros.evaluation.report import (
     COCO_TITLES,
-    TITLES,
     ImageResult,
     text_table,
     write_report,
 )
-from repsam_ros.evaluation.statistics import BootstrapSettings
 from repsam_ros.images import encode_jpeg
+from repsam_ros.metrics.labels import SCORE_NAMES, TITLES, score_labels
+from repsam_ros.metrics.object_sizes import object_results
+from repsam_ros.metrics.statistics import BootstrapSettings
 from repsam_ros.structures import Intrinsics, RgbdFrame
 
 NAMES = ["first", "second & <last>", "third", "fourth"]

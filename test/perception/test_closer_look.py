@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.latency.crowded_table import crowded_table
-from repsam_ros.evaluation.metrics import score_labels
+from repsam_ros.metrics.labels import score_labels
 from repsam_ros.perception.closer_look import CloserLookSettings, closer_region
 from repsam_ros.perception.guidance import Guidance
 from repsam_ros.perception.pipeline import open_pipeline

@@ -12,7 +12,7 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 
-from repsam_ros.evaluation.soak import unaccounted_images
+from repsam_ros.evaluation.soak.measures import unaccounted_images
 from repsam_ros.ros.processes import node_command
 
 pytestmark = pytest.mark.ros

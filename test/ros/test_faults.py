@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repsam_ros.evaluation.soak import unaccounted_images
+from repsam_ros.evaluation.soak.measures import unaccounted_images
 
 pytestmark = pytest.mark.ros
 

@@ -14,9 +14,9 @@ import pytest
 
 from repsam_ros.cli.main import main
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.replay import replay_bag
-from repsam_ros.evaluation.replay_config import ReplayConfig
 from repsam_ros.perception.pipeline import open_pipeline
+from repsam_ros.replay.config import ReplayConfig
+from repsam_ros.replay.run import replay_bag
 from repsam_ros.ros.bag_player import play_bag
 from repsam_ros.ros.live_replay import replay_through_nodes
 from repsam_ros.ros.processes import ProcessError, wait_until

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repsam_ros.evaluation.soak import unaccounted_images
+from repsam_ros.evaluation.soak.measures import unaccounted_images
 from repsam_ros.perception.frame_inbox import CompleteFrame, FrameInbox
 from repsam_ros.ros.newest_worker import NewestWorker
 

@@ -19,7 +19,7 @@ from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_parameters
 from rclpy.signals import SignalHandlerOptions
 
-from repsam_ros.evaluation.soak import unaccounted_images
+from repsam_ros.evaluation.soak.measures import unaccounted_images
 from repsam_ros.ros.session import environment_set, private_environment
 
 pytestmark = pytest.mark.ros

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
+from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.configuration import TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from repsam_ros.evaluation.statistics import mcnemar_test, sign_flip_test
+from repsam_ros.metrics.statistics import mcnemar_test, sign_flip_test
 from repsam_ros.trials.configuration import TrialsConfig
 from repsam_ros.trials.rows import AttemptRow, AttemptTimes
 from repsam_ros.trials.statistics import (

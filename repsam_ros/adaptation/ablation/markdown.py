@@ -11,9 +11,9 @@ from repsam_ros.adaptation.ablation.results import INPUTS
 from repsam_ros.adaptation.ablation.score_matrices import UNIFORM
 from repsam_ros.adaptation.image_scores import SHOWN_SCORES
 from repsam_ros.errors import shortened
-from repsam_ros.evaluation.markdown import table
-from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import interval_text, p_clause, p_text, value_text
+from repsam_ros.metrics.labels import TITLES
+from repsam_ros.metrics.statistics import interval_text, p_clause, p_text, value_text
+from repsam_ros.presentation.markdown import table
 
 _CAPTIONS = {
     "differences": "Difference to `uniform` of the same budget and input, 95 % intervals.",

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from repsam_ros.errors import CheckpointError, ConfigError
-from repsam_ros.evaluation.statistics import rank_correlation
+from repsam_ros.metrics.statistics import rank_correlation
 from repsam_ros.network.adapters import MODULES
 
 

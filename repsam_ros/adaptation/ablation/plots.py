@@ -13,8 +13,8 @@ from repsam_ros.adaptation.ablation.results import BLOCK_PREFIX, INPUTS, RunResu
 from repsam_ros.adaptation.ablation.score_matrices import RANDOM
 from repsam_ros.adaptation.ablation.secondary import ArmScore
 from repsam_ros.adaptation.ablation.verdict import Verdict
-from repsam_ros.charts import draw_chart
-from repsam_ros.evaluation.report import TITLES
+from repsam_ros.metrics.labels import TITLES
+from repsam_ros.presentation.charts import draw_chart
 
 Image = NDArray[np.uint8]
 # As many as a chart has room and colours for.

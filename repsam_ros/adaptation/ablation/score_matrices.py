@@ -28,7 +28,7 @@ from scipy import stats
 from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.errors import DatasetError, shortened
-from repsam_ros.evaluation.statistics import BootstrapSettings, scene_groups, sign_flip_test
+from repsam_ros.metrics.statistics import BootstrapSettings, scene_groups, sign_flip_test
 
 UNIFORM = "uniform"
 # The mean of all arms that start with RANDOM_PREFIX.

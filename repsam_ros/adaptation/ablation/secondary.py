@@ -15,7 +15,7 @@ from repsam_ros.adaptation.ablation.score_matrices import (
     crossed_interval,
     measured,
 )
-from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.metrics.statistics import BootstrapSettings
 
 # Weights of uniform RGB, cka RGB, uniform RGB-D, cka RGB-D.
 _CONTRASTS = {

@@ -36,8 +36,8 @@ from repsam_ros.adaptation.ablation.secondary import (
     factorial,
 )
 from repsam_ros.errors import ConfigError
-from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.evaluation.statistics import BootstrapSettings, equivalence_test, holm
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import BootstrapSettings, equivalence_test, holm
 
 DEFINITIONS = {
     "cka": "paired CKA",

@@ -20,7 +20,7 @@ from repsam_ros.adaptation.cka.configuration import (
 from repsam_ros.adaptation.pictures import open_once
 from repsam_ros.datasets import Dataset
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.statistics import scene_groups
+from repsam_ros.metrics.statistics import scene_groups
 from repsam_ros.perception.canvas import fit
 from repsam_ros.simulation.frames import to_sample
 from repsam_ros.simulation.rendering import FastRenderer, RenderSettings

@@ -11,9 +11,9 @@ from repsam_ros.adaptation.simulated_frames import SimulatedFrames
 from repsam_ros.adaptation.training_config import TrainConfig, refuse_set
 from repsam_ros.config import check_name
 from repsam_ros.errors import ConfigError
-from repsam_ros.evaluation.metrics import SCORE_NAMES
 from repsam_ros.evaluation.modality import RGBD, check_modality
-from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import BootstrapSettings
 from repsam_ros.perception.pipeline import PipelineSettings
 
 ZERO_SHOT, FULL = "zero_shot", "full_finetuning"

@@ -9,9 +9,9 @@ from repsam_ros.adaptation.crossval.config import FULL, ZERO_SHOT
 from repsam_ros.adaptation.crossval.results import HELD_OUT, SIMULATED
 from repsam_ros.adaptation.image_scores import SHOWN_SCORES
 from repsam_ros.errors import shortened
-from repsam_ros.evaluation.markdown import table
-from repsam_ros.evaluation.report import TITLES
-from repsam_ros.evaluation.statistics import interval_text, p_text, value_text
+from repsam_ros.metrics.labels import TITLES
+from repsam_ros.metrics.statistics import interval_text, p_text, value_text
+from repsam_ros.presentation.markdown import table
 
 _INPUTS = {"rgbd": "RGB-D", "rgb": "RGB", "depth": "depth"}
 _AGAINST = {

@@ -16,8 +16,8 @@ from repsam_ros.adaptation.crossval.config import FULL, ZERO_SHOT, ArmSettings, 
 from repsam_ros.adaptation.crossval.page import page
 from repsam_ros.adaptation.crossval.results import HELD_OUT, SIMULATED, FoldResult
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.evaluation.statistics import (
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import (
     BootstrapSettings,
     bootstrap_intervals,
     holm,

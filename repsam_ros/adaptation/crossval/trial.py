@@ -19,7 +19,7 @@ from repsam_ros.adaptation.training_config import TrainConfig, seeing
 from repsam_ros.backends.torch import find_device
 from repsam_ros.config import to_plain
 from repsam_ros.datasets import open_dataset, select_frames
-from repsam_ros.evaluation.configuration import PipelineConfig
+from repsam_ros.evaluation.config import PipelineConfig
 from repsam_ros.evaluation.evaluate import predict_with
 from repsam_ros.methods import resolved_config
 from repsam_ros.simulation.workers import one_thread

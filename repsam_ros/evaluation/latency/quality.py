@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
-from repsam_ros.evaluation.metrics import score_labels
+from repsam_ros.metrics.labels import score_labels
 from repsam_ros.structures import RgbdFrame
 
 if TYPE_CHECKING:

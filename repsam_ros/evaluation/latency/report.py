@@ -8,9 +8,9 @@ from typing import Any
 
 from repsam_ros.evaluation.latency.quality import SCORES
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
-from repsam_ros.evaluation.markdown import table
-from repsam_ros.evaluation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.paths import write_text
+from repsam_ros.presentation.markdown import table
+from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
 
 _SPEED_UPS = {
     "frame_to_reference": "frame, PyTorch eager",

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.charts import draw_chart
-from repsam_ros.evaluation.markdown import table
-from repsam_ros.evaluation.report import TITLES
 from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES
-from repsam_ros.evaluation.statistics import value_text
+from repsam_ros.metrics.labels import TITLES
+from repsam_ros.metrics.statistics import value_text
+from repsam_ros.presentation.charts import draw_chart
+from repsam_ros.presentation.markdown import table
 
 _SHOWN = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 _OBJECTS = "true objects in the image"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from repsam_ros.evaluation.markdown import table
+from repsam_ros.presentation.markdown import table
 from repsam_ros.trials.scorer.settings import ScorerConfig
 
 _COLUMNS = {"auc": "AUC", "brier": "Brier score", "calibration_error": "calibration error"}

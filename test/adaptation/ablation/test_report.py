@@ -17,8 +17,8 @@ from repsam_ros.adaptation.ablation.plots import draw_plots
 from repsam_ros.adaptation.ablation.report import write_report
 from repsam_ros.adaptation.ablation.results import RunResult
 from repsam_ros.adaptation.ablation.verdict import VerdictSettings, judge
-from repsam_ros.evaluation.statistics import BootstrapSettings
 from repsam_ros.images import read_color
+from repsam_ros.metrics.statistics import BootstrapSettings
 
 MakeRuns = Callable[..., list[RunResult]]
 SETTINGS = VerdictSettings(bootstrap=BootstrapSettings(samples=200))

@@ -20,7 +20,7 @@ from repsam_ros.adaptation.ablation.score_matrices import (
 )
 from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.statistics import BootstrapSettings, bootstrap_intervals
+from repsam_ros.metrics.statistics import BootstrapSettings, bootstrap_intervals
 
 MakeRun = Callable[..., RunResult]
 MakeRuns = Callable[..., list[RunResult]]

@@ -16,7 +16,7 @@ from repsam_ros.adaptation.ablation.verdict import (
     judge,
 )
 from repsam_ros.errors import ConfigError
-from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.metrics.statistics import BootstrapSettings
 
 MakeRuns = Callable[..., list[RunResult]]
 SETTINGS = VerdictSettings(bootstrap=BootstrapSettings(samples=400))

@@ -19,8 +19,8 @@ from repsam_ros.adaptation.kept_runs import read_result, write_result
 from repsam_ros.adaptation.picture_sources import DatasetSettings
 from repsam_ros.adaptation.training_config import TrainConfig
 from repsam_ros.errors import DatasetError
-from repsam_ros.evaluation.metrics import SCORE_NAMES
-from repsam_ros.evaluation.statistics import BootstrapSettings
+from repsam_ros.metrics.labels import SCORE_NAMES
+from repsam_ros.metrics.statistics import BootstrapSettings
 
 FOLDS = tuple(tuple(f"{fold}-{k}" for k in range(6)) for fold in range(3))
 ARMS = (

@@ -1,0 +1,1 @@
+"""Benchmarks side by side: data sets, methods and kinds of prompts."""

@@ -1,0 +1,1 @@
+"""What a data set holds: frames that are checked, and how its depth looks."""

@@ -1,0 +1,1 @@
+"""What a long run of the nodes shows."""

@@ -1,0 +1,1 @@
+"""A recorded bag through the pipeline, without ROS."""
