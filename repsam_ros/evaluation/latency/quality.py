@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
-from repsam_ros.metrics.labels import score_labels
+from repsam_ros.metrics.labels import MAIN_SCORES, score_labels
 from repsam_ros.structures import RgbdFrame
 
 if TYPE_CHECKING:
     from repsam_ros.evaluation.latency.segment_anything import StockGenerator
 
-SCORES = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 # Least predicted IoU and stability of a mask: as segment-anything has them, milder, and none.
 GENERATOR_THRESHOLDS = ((0.88, 0.95), (0.3, 0.5), (0.0, 0.0))
 
@@ -39,4 +38,4 @@ def compare_masks(
 
 def _mean_scores(samples: Sequence[Sample], segment: Segment) -> dict[str, float]:
     found = [asdict(score_labels(segment(s.frame), s.labels, s.ignore)) for s in samples]
-    return {name: round(float(np.mean([each[name] for each in found])), 4) for name in SCORES}
+    return {name: round(float(np.mean([each[name] for each in found])), 4) for name in MAIN_SCORES}

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from repsam_ros.evaluation.latency.quality import SCORES
 from repsam_ros.evaluation.latency.stages import FRAME, STAGES
+from repsam_ros.metrics.labels import MAIN_SCORES
 from repsam_ros.paths import write_text
 from repsam_ros.presentation.markdown import table
 from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
@@ -17,6 +17,7 @@ _SPEED_UPS = {
     "encoder_to_reference": "encoder, PyTorch eager",
     "encoder_to_segment_anything": "encoder, segment-anything eager",
     "frame_to_mask_generator": "frame, SamAutomaticMaskGenerator",
+    "segmentation_to_mask_generator": "frame without clouds, SamAutomaticMaskGenerator",
 }
 
 
@@ -107,7 +108,7 @@ def _others(result: Mapping[str, Any]) -> list[str]:
 
 def _masks(masks: Mapping[str, Any]) -> str:
     rows = [
-        [name, *(f"{100 * scores[key]:.1f}" for key in SCORES)]
+        [name, *(f"{100 * scores[key]:.1f}" for key in MAIN_SCORES)]
         for name, scores in masks["scores"].items()
     ]
     heads = ["way", "overlap F", "boundary F", "%75", "strict mIoU"]

@@ -30,7 +30,7 @@ from repsam_ros.evaluation.latency.rounds import (
     speed_up,
     summaries_ms,
 )
-from repsam_ros.evaluation.latency.stages import FRAME, TimedPipeline, outside_network
+from repsam_ros.evaluation.latency.stages import FRAME, SEGMENTATION, TimedPipeline, outside_network
 from repsam_ros.paths import write_text
 from repsam_ros.structures import RgbdFrame
 
@@ -188,6 +188,7 @@ def _speed_ups(name: str, times: Mapping[str, Times]) -> dict[str, Any]:
         "encoder_to_reference": ("encoder", REFERENCE, "encoder"),
         "encoder_to_segment_anything": ("encoder", STOCK_ENCODER, "encoder"),
         "frame_to_mask_generator": (FRAME, GENERATOR, FRAME),
+        "segmentation_to_mask_generator": (SEGMENTATION, GENERATOR, FRAME),
     }
     return {
         what: speed_up(times[name], part, times[other], other_part)

@@ -18,7 +18,7 @@ from repsam_ros.errors import CheckpointError, ConfigError  # noqa: E402
 from repsam_ros.evaluation.latency.config import BenchConfig  # noqa: E402
 from repsam_ros.evaluation.latency.crowded_table import crowded_table  # noqa: E402
 from repsam_ros.evaluation.latency.networks import network_of, open_any  # noqa: E402
-from repsam_ros.evaluation.latency.stages import FRAME, STAGES, TimedPipeline  # noqa: E402
+from repsam_ros.evaluation.latency.stages import FRAME, SEGMENTATION, STAGES, TimedPipeline  # noqa: E402
 from repsam_ros.images import write_png  # noqa: E402
 from repsam_ros.perception.pipeline import PipelineSettings  # noqa: E402
 
@@ -48,7 +48,8 @@ def test_the_verb_writes_json_table_and_picture(
     assert list(result["backends"]) == ["torch", "torch:bf16"]
     for name, entry in result["backends"].items():
         times = entry["times_ms"]
-        assert set(times) == {*STAGES, FRAME}
+        assert set(times) == {*STAGES, FRAME, SEGMENTATION}
+        assert times[FRAME]["median"] > times[SEGMENTATION]["median"]
         assert times[FRAME]["median"] > times["encoder"]["median"] > 0
         assert 0 < entry["share_outside_network"]["median"] < 1
         assert entry["speed_up"]["encoder_to_segment_anything"]["rounds"] == 2
