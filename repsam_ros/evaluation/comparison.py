@@ -24,6 +24,7 @@ from repsam_ros.metrics.statistics import (
     sign_flip_test,
 )
 from repsam_ros.paths import write_text
+from repsam_ros.presentation.markdown import table
 
 _HEADER = ("score", "A", "B", "B - A", "95 % interval", "p", "p Holm", "p TOST", "B wins/loses")
 
@@ -150,11 +151,9 @@ def comparison_text(comparison: dict[str, Any]) -> str:
 
 def write_comparison(comparison: dict[str, Any], out: Path) -> None:
     """Writes ``compare.md`` and ``compare.json``."""
-    rule = ("---", *("---:" for _ in _HEADER[1:]))
-    table = [f"| {' | '.join(row)} |" for row in (_HEADER, rule, *_cells(comparison))]
-    heading = "\n\n".join(_heading(comparison))
+    scores = table(_HEADER, _cells(comparison), align_numbers=True)
     for name, text in {
-        "compare.md": "\n".join([f"{heading}\n", *table]),
+        "compare.md": "\n\n".join([*_heading(comparison), scores]),
         "compare.json": json.dumps(comparison, indent=2),
     }.items():
         write_text(out / name, f"{text}\n")

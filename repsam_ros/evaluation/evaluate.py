@@ -26,7 +26,7 @@ from repsam_ros.metrics.labels import COUNT_NAMES, SCORE_NAMES, score_labels
 from repsam_ros.metrics.object_sizes import object_results
 from repsam_ros.metrics.statistics import (
     BootstrapSettings,
-    bootstrap_intervals,
+    means_with_intervals,
     scene_groups,
 )
 from repsam_ros.metrics.transparent_depth import DepthScores, score_transparent_depth
@@ -153,7 +153,8 @@ def evaluate(
         sensed.append(_score_sensor(sample))
         rows.append(_row(results[-1], prediction))
     about = {"dataset": config["dataset"], "subject": dict(subject), "config": config}
-    extra = {"coco": _coco_summary(coco), **_depth_summary(sensed)}
+    scored = {"omitted": "label maps carry no scores"} if coco is None else coco_percent(coco)
+    extra = {"coco": scored, **_depth_summary(sensed)}
     metrics = {**summarize(results, bootstrap), **extra, **about}
     write_text(out / "per_image.csv", _csv_text(rows))
     write_text(out / "per_image.json", json.dumps(rows, indent=2) + "\n")
@@ -171,14 +172,8 @@ def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[
         [[getattr(result.scores, name) for name in SCORE_NAMES] for result in results]
     )
     groups = scene_groups([result.scene for result in results])
-    lower, upper = bootstrap_intervals(values, bootstrap, groups)
-    bounds = zip(lower, upper, strict=True)
     summary: dict[str, Any] = {
-        "mean": _rounded(dict(zip(SCORE_NAMES, values.mean(axis=0), strict=True))),
-        "ci95": {
-            name: [round(float(low), 4), round(float(high), 4)]
-            for name, (low, high) in zip(SCORE_NAMES, bounds, strict=True)
-        },
+        **means_with_intervals(SCORE_NAMES, values, bootstrap, groups),
         "n": len(results),
         "instances": {
             name: sum(getattr(result.scores, name) for result in results) for name in COUNT_NAMES
@@ -192,6 +187,14 @@ def summarize(results: list[ImageResult], bootstrap: BootstrapSettings) -> dict[
         p50, p95 = 1000 * np.quantile(latencies_s, (0.5, 0.95))
         summary["latency_ms"] = _rounded({"p50": p50, "p95": p95})
     return summary
+
+
+def coco_percent(scorer: CocoScorer) -> dict[str, float | None]:
+    """AP and AR as files have them; None where there is no object."""
+    return {
+        name: None if value is None else round(100 * value, 4)
+        for name, value in scorer.summarize().items()
+    }
 
 
 def _rounded(values: dict[str, Any]) -> dict[str, float]:
@@ -218,15 +221,6 @@ def _matching_hues(predicted: NDArray[np.uint16], truth: NDArray[np.uint16]) -> 
             if hues[best] == best + _UNMATCHED_HUE:
                 hues[best] = int(k)
     return hues
-
-
-def _coco_summary(scorer: CocoScorer | None) -> dict[str, Any]:
-    if scorer is None:
-        return {"omitted": "label maps carry no scores"}
-    fractions = scorer.summarize()
-    return {
-        name: None if value is None else round(100 * value, 4) for name, value in fractions.items()
-    }
 
 
 def _score_sensor(sample: Sample) -> DepthScores | None:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from repsam_ros.images import encode_jpeg, read_color
-from repsam_ros.metrics.labels import SCORE_NAMES, TITLES, ImageScores
+from repsam_ros.metrics.labels import MAIN_SCORES, SCORE_NAMES, TITLES, ImageScores
 from repsam_ros.metrics.object_sizes import ObjectResult
 from repsam_ros.paths import write_text
 from repsam_ros.presentation.html_page import make_page, mapping_table, table, text
@@ -48,7 +48,6 @@ _SUBJECT_TITLES = {
     "version": "version of its library",
     "model_sha256": "SHA-256 of the weights",
 }
-_MAIN = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 # Prediction and truth of a 640 x 480 frame side by side.
 _OVERLAY_WIDTH_PX = 1280
 
@@ -131,7 +130,7 @@ def _summary(metrics: dict[str, Any]) -> str:
         rows.append(
             [TITLES[name], f"{mean:.1f}", f"{low:.1f} to {high:.1f}", interval(mean, low, high)]
         )
-    main = [k for k, name in enumerate(SCORE_NAMES) if name in _MAIN]
+    main = [k for k, name in enumerate(SCORE_NAMES) if name in MAIN_SCORES]
     return table(["score", "mean", "95 % interval", "0 to 100"], rows, main=main)
 
 
@@ -159,7 +158,7 @@ def _number(value: float | None, digits: int = 1) -> str:
 def _plots(results: list[ImageResult]) -> list[str]:
     plots = [
         sorted_bars(TITLES[name], [(r.name, 100 * getattr(r.scores, name)) for r in results])
-        for name in _MAIN
+        for name in MAIN_SCORES
     ]
     objects = [(each.area_share, each.iou) for result in results for each in result.objects]
     if objects:

@@ -36,6 +36,8 @@ TITLES = {
     "pooled_miou": "mIoU pooled",
 }
 SCORE_NAMES = tuple(TITLES)
+# What a short table shows of them.
+MAIN_SCORES = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 COUNT_NAMES = ("predicted", "true")
 
 _BOUNDARY_TOLERANCE = 0.003

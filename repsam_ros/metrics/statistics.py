@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -72,6 +73,30 @@ def bootstrap_intervals(
         means[sample] = values[draw()].mean(axis=0)
     tail = _expanded_tail(len(values) if groups is None else len(np.unique(groups)))
     return np.asarray(np.quantile(means, (tail, 1 - tail), axis=0))
+
+
+def means_with_intervals(
+    names: Sequence[str],
+    values: NDArray[np.float64],
+    settings: BootstrapSettings,
+    groups: NDArray[np.intp] | None = None,
+) -> dict[str, dict[str, Any]]:
+    """``mean`` and ``ci95`` by name of the columns of (images, K) values, with four decimals.
+
+    Args:
+        groups: See :func:`bootstrap_intervals`.
+    """
+    bounds = bootstrap_intervals(values, settings, groups).T
+    return {
+        "mean": {
+            name: round(float(mean), 4)
+            for name, mean in zip(names, values.mean(axis=0), strict=True)
+        },
+        "ci95": {
+            name: [round(float(bound), 4) for bound in pair]
+            for name, pair in zip(names, bounds, strict=True)
+        },
+    }
 
 
 def sign_flip_test(

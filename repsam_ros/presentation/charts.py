@@ -10,12 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.presentation.palette import BLUE, GREEN, ORANGE, PURPLE, VERMILION, rgb
+
 _WIDTH, _HEIGHT = 900, 320
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 16, 52, 44
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BLACK, _GRAY = (40, 40, 40), (215, 215, 215)
-# Okabe and Ito's colours, which people with colour blindness tell apart.
-_COLORS = ((0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0))
+_COLORS = tuple(map(rgb, (BLUE, VERMILION, GREEN, PURPLE, ORANGE)))
 
 
 def draw_chart(

@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from repsam_ros.presentation.html_page import text
+from repsam_ros.presentation.palette import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    VERMILION,
+    YELLOW,
+)
 
 _WIDTH, _LEFT, _RIGHT, _ROW, _BAR = 900, 190, 76, 26, 18
 _LEGEND, _LETTER = 24, 6.4
-# Okabe and Ito's colours, which people with colour blindness tell apart, and two greys.
-COLORS = (
-    "#009e73", "#d55e00", "#e69f00", "#cc79a7", "#56b4e9", "#0072b2", "#f0e442", "#999999",
-    "#444444",
-)  # fmt: skip
+_GREY, _DARK_GREY = "#999999", "#444444"
+COLORS = (GREEN, VERMILION, ORANGE, PURPLE, SKY_BLUE, BLUE, YELLOW, _GREY, _DARK_GREY)
+# White is read on these.
+_DARK = (BLUE, _DARK_GREY, GREEN, VERMILION)
 
 
 def stacked_bars(
@@ -67,7 +75,7 @@ def _row(parts: Mapping[str, str], name: str, sizes: Mapping[str, float], y: int
                 f"<title>{text(f'{name}, {part}: {percent}')}</title></rect>"
             )
             if width > 36:
-                ink = "#fff" if color in ("#0072b2", "#444444", "#009e73", "#d55e00") else "#1d2430"
+                ink = "#fff" if color in _DARK else "#1d2430"
                 shapes.append(_text(x + width / 2, y + 13, percent, "middle", ink))
             x += width
     return "".join(shapes)

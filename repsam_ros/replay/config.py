@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from repsam_ros.bags import BagFrames, BagTopics
 from repsam_ros.config import to_plain
+from repsam_ros.errors import ConfigError
 from repsam_ros.evaluation.config import PipelineConfig
 from repsam_ros.node_parameters import flat, nested, settings_parameters
-from repsam_ros.perception.parameters import PARAMETERS
+from repsam_ros.perception.parameters import NODE_PARAMETERS, PARAMETERS
 from repsam_ros.perception.pipeline import PipelineSettings
-from repsam_ros.replay.run import ReplaySettings
+from repsam_ros.perception.sync import DEFAULT_QUEUE_SIZE
+from repsam_ros.perception.tracking import TrackingSettings
+from repsam_ros.replay.truth import Truth
 
 # Parameters of the perception node that are keys of a replay.
 _SHARED = (
@@ -23,6 +28,40 @@ _OF_TOPICS = {
     "color_transport": "color_transport",
     "depth_transport": "depth_transport",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySettings:
+    """How the bag is read.
+
+    Attributes:
+        slop_s: Largest distance of the stamps of one pair.
+        sync_queue: Images of one stream that wait for the other.
+        frame_step: Every n-th frame is worked on; the others are counted as skipped.
+        max_rate_hz: Most frames a second, by their stamps; others count as rate_limit; 0 = all.
+        depth_scale_m: Length of one depth unit, None = what the encoding says (REP-118).
+        tracking: How ids are kept from frame to frame.
+        truth: What the label maps are scored against.
+    """
+
+    topics: BagTopics = field(default_factory=BagTopics)
+    slop_s: float = 0.03
+    sync_queue: int = DEFAULT_QUEUE_SIZE
+    frame_step: int = 1
+    max_rate_hz: float = 0.0
+    depth_scale_m: float | None = None
+    tracking: TrackingSettings = field(default_factory=TrackingSettings)
+    truth: Truth = field(default_factory=Truth)
+
+    def __post_init__(self) -> None:
+        for item in NODE_PARAMETERS:  # what the node refuses is refused here
+            value = getattr(self, item.name, None)
+            if value is not None and (reason := item.problem(value)):
+                raise ConfigError(reason)
+
+    def frames(self, bag: Path) -> BagFrames:
+        """The frames of a bag."""
+        return BagFrames(bag, self.topics, round(self.slop_s * 1e9), self.sync_queue)
 
 
 @dataclass(frozen=True, kw_only=True)

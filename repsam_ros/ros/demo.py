@@ -20,7 +20,7 @@ from repsam_ros.paths import write_text
 from repsam_ros.point_files import write_ply
 from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.progress import track
-from repsam_ros.replay.run import write_summary
+from repsam_ros.replay.results import write_summary
 from repsam_ros.ros.live_replay import instances_of, reported_latency_ms, summarise
 from repsam_ros.ros.live_run import LiveResults, run_nodes_on
 from repsam_ros.ros.processes import ProcessError

@@ -17,8 +17,8 @@ from repsam_ros.images import encode_jpeg, read_labels
 from repsam_ros.messages import color_from_either
 from repsam_ros.paths import atomic_path
 from repsam_ros.presentation.overlay import draw_overlay
-from repsam_ros.replay.config import ReplayConfig
-from repsam_ros.replay.run import ReplaySettings, finish_replay, remove_old_results
+from repsam_ros.replay.config import ReplayConfig, ReplaySettings
+from repsam_ros.replay.results import finish_replay, remove_old_results
 from repsam_ros.ros.live_run import LiveResults, run_nodes_on
 from repsam_ros.structures import Instances
 

@@ -19,7 +19,7 @@ from repsam_ros.evaluation.soak.measures import unaccounted_clouds
 from repsam_ros.images import write_png
 from repsam_ros.messages.compressed import TRANSPORT_SUFFIXES
 from repsam_ros.paths import share_dir
-from repsam_ros.replay.run import instance_count
+from repsam_ros.replay.results import instance_count
 from repsam_ros.ros.camera_inputs import CAMERA_INFO, IMAGES
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command
 from repsam_ros.ros.recorder import Recorder

@@ -29,7 +29,7 @@ from repsam_ros.evaluation.soak.measures import (
 from repsam_ros.evaluation.soak.table import markdown
 from repsam_ros.messages.wire import typestore
 from repsam_ros.paths import write_text
-from repsam_ros.replay.run import latency_ms, write_summary
+from repsam_ros.replay.results import latency_ms, write_summary
 from repsam_ros.ros.bag_player import make_publishers
 from repsam_ros.ros.frame_statistics import DURATIONS_KEPT
 from repsam_ros.ros.live_run import PERCEPTION, PLANNER, started_nodes

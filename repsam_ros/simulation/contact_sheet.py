@@ -9,33 +9,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.datasets import Sample
+from repsam_ros.presentation.contact_sheet import join_tiles, shrink
 from repsam_ros.presentation.depth_colors import color_depth, depth_range
 
 Picture = NDArray[np.uint8]
 
-_TILE_WIDTH_PX = 320
 # Walls far behind would take most of the colours.
 _FAR_QUANTILE = 0.9
 
 
 def contact_sheet(samples: Sequence[Sample]) -> Picture:
     """(H, W, 3) RGB, two frames a row; both depths of a frame in the same colours."""
-    strips = [_strip(sample) for sample in samples]
-    if len(strips) % 2:
-        strips.append(np.full_like(strips[0], 255))
-    rows = [np.concatenate(strips[k : k + 2], axis=1) for k in range(0, len(strips), 2)]
-    return np.concatenate(rows)
+    return join_tiles([_strip(sample) for sample in samples], columns=2)
 
 
 def _strip(sample: Sample) -> Picture:
-    height, width = sample.labels.shape
-    size = (_TILE_WIDTH_PX, max(1, round(height * _TILE_WIDTH_PX / width)))
     true_m = sample.frame.depth_m if sample.true_depth_m is None else sample.true_depth_m
     near_far_m = depth_range(true_m, _FAR_QUANTILE)
-    tiles = [_outlined(sample, size)]
+    tiles = [_outlined(sample)]
     for depth_m in (sample.frame.depth_m, true_m):
-        small = cv2.resize(depth_m, size, interpolation=cv2.INTER_NEAREST)
-        tiles.append(color_depth(np.asarray(small, np.float32), near_far_m))
+        tiles.append(color_depth(shrink(depth_m), near_far_m))
     strip = np.concatenate(tiles, axis=1)
     strip[:20, : 10 * len(sample.name)] = 0
     font = cv2.FONT_HERSHEY_SIMPLEX
@@ -43,9 +36,8 @@ def _strip(sample: Sample) -> Picture:
     return strip
 
 
-def _outlined(sample: Sample, size: tuple[int, int]) -> Picture:
-    picture = np.asarray(cv2.resize(sample.frame.color, size, interpolation=cv2.INTER_AREA))
-    labels = np.asarray(cv2.resize(sample.labels, size, interpolation=cv2.INTER_NEAREST))
+def _outlined(sample: Sample) -> Picture:
+    picture, labels = shrink(sample.frame.color, mixing=True), shrink(sample.labels)
     for number in np.unique(labels[labels > 0]):
         mask = (labels == number).astype(np.uint8)
         lines, _ = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
@@ -55,4 +47,4 @@ def _outlined(sample: Sample, size: tuple[int, int]) -> Picture:
         color = (0, 255, 255) if is_glass else (255, 200, 0)
         cv2.drawContours(picture, lines, -1, (0, 0, 0), 2, cv2.LINE_AA)
         cv2.drawContours(picture, lines, -1, color, 1, cv2.LINE_AA)
-    return np.asarray(picture, np.uint8)
+    return picture

@@ -19,6 +19,7 @@ from repsam_ros.metrics.statistics import (
     equivalence_test,
     holm,
     mcnemar_test,
+    means_with_intervals,
     p_clause,
     p_text,
     rank_correlation,
@@ -62,6 +63,14 @@ def test_interval_is_that_of_the_normal_mean() -> None:
     half = 1.96 * values.std() / 20
     assert lower == pytest.approx(values.mean() - half, abs=0.15)
     assert upper == pytest.approx(values.mean() + half, abs=0.15)
+
+
+def test_means_and_intervals_go_by_name() -> None:
+    values = np.random.default_rng(3).normal((20, 70), 5, (40, 2))
+    told = means_with_intervals(("a", "b"), values, BootstrapSettings(50, 7))
+    bounds = bootstrap_intervals(values, BootstrapSettings(50, 7))
+    assert told["mean"]["b"] == pytest.approx(values[:, 1].mean(), abs=1e-4)
+    assert told["ci95"]["a"] == pytest.approx(bounds[:, 0], abs=1e-4)
 
 
 def test_interval_of_few_images_is_that_of_student() -> None:

@@ -13,8 +13,9 @@ from repsam_ros.errors import ConfigError, DatasetError, FrameError
 from repsam_ros.images import read_labels, write_png
 from repsam_ros.metrics.labels import score_labels
 from repsam_ros.perception.tracking import TrackingSettings
+from repsam_ros.replay.config import ReplaySettings
 from repsam_ros.replay.report import text_table
-from repsam_ros.replay.run import ReplaySettings, replay_bag
+from repsam_ros.replay.run import replay_bag
 from repsam_ros.replay.truth import Truth
 from repsam_ros.structures import UNKNOWN_LABEL, Instances, Intrinsics, RgbdFrame
 

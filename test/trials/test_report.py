@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from repsam_ros.errors import DatasetError
-from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
 from repsam_ros.trials.configuration import TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome
@@ -92,17 +91,3 @@ def test_examples_are_of_the_variant_it_is_about_and_of_every_end(tiny: Make) ->
     assert len({example.file for example in examples}) == len(examples)
     assert all(example.caption.startswith("Simulated, ") for example in examples)
     assert choose_examples(tiny(examples=0), rows) == []
-
-
-def test_bars_fill_their_row(tmp_path: Path) -> None:
-    parts = dict(zip(("a & b", "c", "d"), COLORS, strict=False))
-    svg = stacked_bars(parts, {"one": {"a & b": 1, "c": 3}, "none": {}}, {"one": "n = 4"})
-    names = {"svg": "http://www.w3.org/2000/svg"}
-    shapes = ElementTree.fromstring(svg).findall("svg:rect", names)
-    bars = [shape for shape in shapes if shape.find("svg:title", names) is not None]
-    widths = [float(shape.get("width", "")) for shape in bars]
-    assert widths[1] == pytest.approx(3 * widths[0], rel=0.01)
-    assert float(bars[1].get("x", "")) == pytest.approx(
-        float(bars[0].get("x", "")) + widths[0], abs=0.2
-    )
-    assert "a &amp; b: 25 %" in svg and "n = 4" in svg

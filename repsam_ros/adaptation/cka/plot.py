@@ -9,14 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.adaptation.cka.report import ROWS, CkaReport, LayerValues
+from repsam_ros.presentation.palette import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    PURPLE,
+    SKY_BLUE,
+    VERMILION,
+    rgb,
+)
 
 _PANEL_PX, _LEFT_PX, _TOP_PX, _BOTTOM_PX, _LEGEND_PX = (520, 420), 60, 50, 60, 150
 # Drawn at twice the size and scaled down: thin lines and small text stay smooth.
 _SCALE = 2
-# Okabe and Ito's colours, which the colour-blind tell apart.
-_COLORS = (
-    (0, 114, 178), (213, 94, 0), (0, 158, 115), (204, 121, 167), (230, 159, 0), (86, 180, 233),
-)  # fmt: skip
+_COLORS = tuple(map(rgb, (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE)))
 _GREY, _BLACK = (210, 210, 210), (40, 40, 40)
 _TITLES = {"image_mean": "mean over each picture", "tokens": "random tokens"}
 

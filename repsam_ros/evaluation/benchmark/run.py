@@ -21,12 +21,12 @@ from repsam_ros.evaluation.benchmark.config import BenchmarkConfig, model_and_mo
 from repsam_ros.evaluation.benchmark.prompting import JITTERED_BOX, PROMPTS, score_prompted
 from repsam_ros.evaluation.benchmark.published_results import PUBLISHED
 from repsam_ros.evaluation.benchmark.table import markdown
-from repsam_ros.evaluation.evaluate import predict_with, summarize
+from repsam_ros.evaluation.evaluate import coco_percent, predict_with, summarize
 from repsam_ros.evaluation.modality import seen
 from repsam_ros.evaluation.report import ImageResult
 from repsam_ros.metrics.coco import CocoScorer
 from repsam_ros.metrics.labels import SCORE_NAMES, score_labels
-from repsam_ros.metrics.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
+from repsam_ros.metrics.statistics import BootstrapSettings, means_with_intervals, scene_groups
 from repsam_ros.network.weights import find_model, stored_values
 from repsam_ros.paths import write_text
 from repsam_ros.perception.pipeline import Pipeline
@@ -184,16 +184,12 @@ def _automatic(
         scores = score_labels(prediction.labels, sample.labels, sample.ignore)
         # Scores are worth the same on a busy machine; `repsam bench` is what measures time.
         results.append(ImageResult(sample.name, scores, latency_s=None, scene=sample.scene))
-    percent = {
-        name: None if value is None else round(100 * value, 4)
-        for name, value in coco.summarize().items()
-    }
     rows = [
         {"name": r.name, "scene": r.scene}
         | {name: round(100 * getattr(r.scores, name), 4) for name in SCORE_NAMES}
         for r in results
     ]
-    return {**summarize(results, bootstrap), "coco": percent}, rows
+    return {**summarize(results, bootstrap), "coco": coco_percent(coco)}, rows
 
 
 def _prompted(
@@ -213,13 +209,8 @@ def _prompted(
         return {"mean": {}, "ci95": {}, "n": 0}, rows
     values = np.array([[row["prompted_miou"]] for row in rows])
     groups = scene_groups([row["scene"] for row in rows])
-    bounds = bootstrap_intervals(values, config.bootstrap, groups)
-    metrics = {
-        "mean": {"prompted_miou": round(float(values.mean()), 4)},
-        "ci95": {"prompted_miou": [round(float(bound), 4) for bound in bounds[:, 0]]},
-        "n": len(rows),
-    }
-    return metrics, rows
+    told = means_with_intervals(("prompted_miou",), values, config.bootstrap, groups)
+    return {**told, "n": len(rows)}, rows
 
 
 def _spread(count: int, frames: int | None) -> list[int]:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from typing import Any
 
 from repsam_ros.metrics.statistics import value_text
+from repsam_ros.presentation.markdown import table
 
 _COLUMNS = {
     "overlap_f": "overlap F",
@@ -71,7 +72,7 @@ def _dataset_lines(
     of = None if full is None else _mean_of(full, cells)
     rows = [_measured(cell, subjects[cell["method"]], full, of) for cell in cells]
     rows += [_published(row, full) for row in published]
-    lines = [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+    lines = [table(heads, rows)]
     failed = {cell["reason"]: None for cell in cells if cell["state"] == "failed"}
     lines += [line for reason in failed for line in ("", f"Failed: {reason}.")]
     if published:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.datasets import Dataset, Sample, dataset_format, dataset_splits, open_dataset
 from repsam_ros.errors import DatasetError, RepsamError
-from repsam_ros.evaluation.dataset.contact_sheet import draw_tile, join_tiles
+from repsam_ros.evaluation.dataset.tile import draw_tile
 from repsam_ros.images import write_png
 from repsam_ros.paths import write_text
+from repsam_ros.presentation.contact_sheet import join_tiles
 from repsam_ros.progress import track
 from repsam_ros.structures import Intrinsics
 
@@ -27,6 +28,7 @@ _PLAUSIBLE_VIEW_DEG = (20.0, 120.0)
 _MAX_FOCAL_RATIO = 1.1
 _MAX_INSTANCE_SHARE = 0.75
 _NEAR_FAR_QUANTILES = (0.01, 0.99)
+_TILES_PER_ROW = 3
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,7 @@ def check_dataset(
     official: dict[str, int] = getattr(dataset_format(name), "OFFICIAL_COUNTS", {})
     check = DatasetCheck(name, str(root), counts, absent, official, frames, broken)
     if tiles:
-        write_png(out / "contact_sheet.png", join_tiles(tiles))
+        write_png(out / "contact_sheet.png", join_tiles(tiles, min(_TILES_PER_ROW, len(tiles))))
     else:
         (out / "contact_sheet.png").unlink(missing_ok=True)
     _write_json(out / "check.json", check)

@@ -7,8 +7,10 @@ from typing import Any
 
 from repsam_ros.evaluation.dataset.depth_edges import SIDES, STEPS_PX_M
 from repsam_ros.evaluation.dataset.depth_statistics import CLOSE_M, QUANTILES, WRONG_M
+from repsam_ros.presentation.markdown import table
 
 Statistics = dict[str, Any]
+_Rows = list[tuple[str, list[str]]]
 
 
 def markdown(columns: Sequence[Statistics]) -> str:
@@ -33,10 +35,10 @@ def markdown(columns: Sequence[Statistics]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _general_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
+def _general_rows(columns: Sequence[Statistics]) -> _Rows:
     return [
-        ("frames", [column["count"] for column in columns]),
-        ("of 100 mm about 1 m, values that occur", [column["levels"] for column in columns]),
+        ("frames", [str(column["count"]) for column in columns]),
+        ("of 100 mm about 1 m, values that occur", [str(column["levels"]) for column in columns]),
         ("nearest depth", [_metres(column["nearest_m"]) for column in columns]),
         (
             f"narrowest border without depth, {', '.join(SIDES)}",
@@ -53,13 +55,9 @@ def _pixels(by_side: dict[str, float] | None) -> str:
     return "-" if by_side is None else " ".join(f"{by_side[s]:.0f}" for s in SIDES) + " px"
 
 
-def _table(columns: Sequence[Statistics], rows: list[tuple[str, list[Any]]]) -> str:
-    return _lines(["", *(column["name"] for column in columns)], [[n, *v] for n, v in rows])
-
-
-def _lines(head: list[Any], rows: list[list[Any]]) -> str:
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in lines)
+def _table(columns: Sequence[Statistics], rows: _Rows) -> str:
+    heads = ["", *(column["name"] for column in columns)]
+    return table(heads, [[name, *cells] for name, cells in rows], align_numbers=True)
 
 
 def _error_cells(errors: dict[str, Any] | None) -> list[str]:
@@ -87,12 +85,12 @@ _ERROR_TITLES = (
 )
 
 
-def _error_rows(columns: Sequence[Statistics], key: str) -> list[tuple[str, list[Any]]]:
+def _error_rows(columns: Sequence[Statistics], key: str) -> _Rows:
     cells = [_error_cells(column[key]) for column in columns]
     return [(title, [c[i] for c in cells]) for i, title in enumerate(_ERROR_TITLES)]
 
 
-def _edge_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
+def _edge_rows(columns: Sequence[Statistics]) -> _Rows:
     rows = []
     for side in SIDES:
         for low, high in zip(STEPS_PX_M, (*STEPS_PX_M[1:], None), strict=True):
@@ -113,7 +111,7 @@ def _edge_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
     return rows
 
 
-def _plane_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
+def _plane_rows(columns: Sequence[Statistics]) -> _Rows:
     by_depth = [{row["depth_m"]: row for row in column["planes"]} for column in columns]
     rows = []
     for depth_m in sorted(set().union(*by_depth)):
@@ -127,4 +125,5 @@ def _plane_rows(columns: Sequence[Statistics]) -> list[tuple[str, list[Any]]]:
 
 
 def _frame_table(frames: list[dict[str, Any]]) -> str:
-    return _lines(["frame", *_ERROR_TITLES], [[f["name"], *_error_cells(f)] for f in frames])
+    rows = [[frame["name"], *_error_cells(frame)] for frame in frames]
+    return table(["frame", *_ERROR_TITLES], rows, align_numbers=True)

@@ -8,12 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES
-from repsam_ros.metrics.labels import TITLES
+from repsam_ros.metrics.labels import MAIN_SCORES, TITLES
 from repsam_ros.metrics.statistics import value_text
 from repsam_ros.presentation.charts import draw_chart
 from repsam_ros.presentation.markdown import table
 
-_SHOWN = ("overlap_f", "boundary_f", "pct75", "strict_miou")
 _OBJECTS = "true objects in the image"
 
 
@@ -62,19 +61,19 @@ def _chart(title: str, ticks: list[str], points: list[dict[str, Any]]) -> NDArra
     return draw_chart(
         _capital(title),
         "percent",
-        {TITLES[name]: [point["mean"][name] for point in points] for name in _SHOWN},
-        {TITLES[name]: [tuple(point["ci95"][name]) for point in points] for name in _SHOWN},
+        {TITLES[name]: [point["mean"][name] for point in points] for name in MAIN_SCORES},
+        {TITLES[name]: [tuple(point["ci95"][name]) for point in points] for name in MAIN_SCORES},
         x_label="",
         ticks=ticks,
     )
 
 
 def _heads() -> list[str]:
-    return [TITLES[name] for name in _SHOWN]
+    return [TITLES[name] for name in MAIN_SCORES]
 
 
 def _cells(point: dict[str, Any]) -> list[str]:
-    return [value_text(point["mean"][name], point["ci95"][name]) for name in _SHOWN]
+    return [value_text(point["mean"][name], point["ci95"][name]) for name in MAIN_SCORES]
 
 
 def _class(row: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from repsam_ros.evaluation.robustness.disturbances import DISTURBANCES, disturbe
 from repsam_ros.evaluation.robustness.page import draw_curves, page
 from repsam_ros.images import write_png
 from repsam_ros.metrics.labels import SCORE_NAMES, score_labels
-from repsam_ros.metrics.statistics import BootstrapSettings, bootstrap_intervals, scene_groups
+from repsam_ros.metrics.statistics import BootstrapSettings, means_with_intervals, scene_groups
 from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
@@ -108,15 +108,7 @@ def _scores(segment: Segment, sample: Sample, case: Case, config: RobustnessConf
 def _mean(
     values: NDArray[np.float64], bootstrap: BootstrapSettings, groups: NDArray[np.intp] | None
 ) -> dict[str, Any]:
-    low, high = bootstrap_intervals(values, bootstrap, groups)
-    means = values.mean(axis=0)
-    return {
-        "mean": {name: round(float(v), 4) for name, v in zip(SCORE_NAMES, means, strict=True)},
-        "ci95": {
-            name: [round(float(a), 4), round(float(b), 4)]
-            for name, a, b in zip(SCORE_NAMES, low, high, strict=True)
-        },
-    }
+    return means_with_intervals(SCORE_NAMES, values, bootstrap, groups)
 
 
 def _by_objects(
