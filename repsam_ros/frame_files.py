@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from repsam_ros.array_files import read_arrays
 from repsam_ros.errors import ConfigError, DatasetError, FrameError
 from repsam_ros.images import IMAGE_SUFFIXES, find_files, read_color, read_depth
 from repsam_ros.structures import FARTHEST_MEDIAN_M, Intrinsics, RgbdFrame
@@ -199,20 +199,10 @@ def _read_any_depth(path: Path, depth_scale_m: float) -> NDArray[np.float32]:
 
 
 def _load_array(path: Path) -> NDArray[Any]:
-    try:
-        with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return loaded
-            key = "depth" if "depth" in loaded else loaded.files[0]
-            if key != "depth" and len(loaded.files) > 1:
-                names = ", ".join(loaded.files)
-                raise DatasetError(f"{path}: expected an array named depth, got {names}")
-            return np.asarray(loaded[key])
-    except OSError as error:
-        raise DatasetError(f"{path}: {error.strerror or error}") from error
-    except (ValueError, EOFError, IndexError, zipfile.BadZipFile) as error:
-        raise DatasetError(f"{path}: not a readable NumPy file") from error
+    arrays = read_arrays(path)
+    if "depth" not in arrays and len(arrays) != 1:
+        raise DatasetError(f"{path}: expected an array named depth, got {', '.join(arrays)}")
+    return arrays["depth"] if "depth" in arrays else next(iter(arrays.values()))
 
 
 def _check_size(path: Path, got: tuple[int, ...], wanted: tuple[int, int], whose: str) -> None:

@@ -125,6 +125,13 @@ def test_broken_arrays_are_named(tmp_path: Path, content: bytes) -> None:
         read_frame(FrameFiles("c", files.color, tmp_path / "d.npz"), INTRINSICS, 0.001)
 
 
+def test_of_several_arrays_the_one_named_depth_is_asked_for(tmp_path: Path) -> None:
+    files = write_files(tmp_path)
+    np.savez(tmp_path / "d.npz", near=np.ones((48, 64)), far=np.ones((48, 64)))
+    with pytest.raises(DatasetError, match="expected an array named depth, got near, far"):
+        read_frame(FrameFiles("c", files.color, tmp_path / "d.npz"), INTRINSICS, 0.001)
+
+
 def test_pickles_are_not_loaded(tmp_path: Path) -> None:
     files = write_files(tmp_path)
     np.save(tmp_path / "d.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.array_files import read_arrays
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.paths import atomic_path
 from repsam_ros.simulation.arrangement import fall_down, fill_rows, slide_together
@@ -272,11 +273,11 @@ def load_scenes(path: Path, mesh_folder: Path | None = None) -> list[Scene]:
         mesh_folder: Where the meshes lie that the scenes name.
 
     Raises:
-        DatasetError: The file is missing or not of that layout, or a mesh is missing or changed.
+        DatasetError: The file is missing, damaged or not of that layout, or a mesh is missing or
+            changed.
     """
+    stored = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            stored = {name: arrays[name] for name in arrays.files}
         objects = _load_objects(path, stored, mesh_folder)
         ends, fixture_ends = np.cumsum(stored["object_count"]), np.cumsum(stored["fixture_count"])
         scenes = []
@@ -294,7 +295,7 @@ def load_scenes(path: Path, mesh_folder: Path | None = None) -> list[Scene]:
             )
     except DatasetError:
         raise
-    except (OSError, KeyError, ValueError, IndexError, EOFError) as error:
+    except (KeyError, ValueError, IndexError) as error:
         raise DatasetError(f"{path}: not a scene file: {error}") from error
     return scenes
 

@@ -203,6 +203,12 @@ def test_scenes_survive_a_round_trip(tmp_path: Path) -> None:
 
 def test_a_broken_scene_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "scenes.npz"
-    path.write_bytes(b"not an archive")
-    with pytest.raises(DatasetError, match="scenes.npz"):
+    save_scenes(path, [settle_scene(5, only("single"))])
+    whole = path.read_bytes()
+    for damaged in (b"not an archive", whole[: len(whole) // 2], whole[:-30]):
+        path.write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"scenes\.npz: not a readable NumPy file"):
+            load_scenes(path)
+    np.savez(path, kind=np.zeros(1, np.uint8))
+    with pytest.raises(DatasetError, match=r"scenes\.npz: not a scene file"):
         load_scenes(path)

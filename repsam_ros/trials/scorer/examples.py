@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from repsam_ros.array_files import read_arrays
 from repsam_ros.errors import DatasetError
 from repsam_ros.paths import atomic_path
 from repsam_ros.structures import Grasp, Plane, SceneCloud
@@ -85,15 +86,14 @@ def load_examples(path: Path) -> ExampleScene:
     """Reads what :func:`save_examples` wrote.
 
     Raises:
-        DatasetError: The file is missing or broken.
+        DatasetError: The file is missing or damaged, or holds something else.
     """
+    arrays = read_arrays(path)
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = dict(stored)
         count = len(arrays["instances"])
         clouds = [_cloud(*(arrays.pop(f"{name}_{k}") for name in _CLOUD)) for k in range(count)]
         return ExampleScene(clouds, **arrays)
-    except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(f"{path}: not a file of executed examples: {error}") from error
 
 

@@ -86,9 +86,19 @@ def test_training_writes_weights_that_the_planner_reads_and_their_card(
 def test_without_enough_examples_there_is_no_training(tiny_scorer: Make, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="repsam scorer collect"):
         train_scorer(tiny_scorer(), tmp_path)
+
+
+def test_a_damaged_file_and_one_of_other_arrays_are_named(
+    tiny_scorer: Make, collected: Path, tmp_path: Path
+) -> None:
+    whole = next(iter(example_files(tiny_scorer(), collected))).read_bytes()
     path = tmp_path / "broken.npz"
-    path.write_bytes(b"PK")
-    with pytest.raises(DatasetError, match="not a file of executed examples"):
+    for damaged in (b"PK", whole[: len(whole) // 2], whole[:-30]):
+        path.write_bytes(damaged)
+        with pytest.raises(DatasetError, match=r"broken\.npz: not a readable NumPy file"):
+            load_examples(path)
+    np.savez(path, instances=np.zeros((1, 2), np.int64))
+    with pytest.raises(DatasetError, match=r"broken\.npz: not a file of executed examples"):
         load_examples(path)
 
 
