@@ -53,6 +53,13 @@ NODE_PARAMETERS = (
     Parameter("slop_s", 0.03, "Largest stamp difference in a pair.", "unconfigured", (0.0, 0.5)),
     Parameter("sync_queue", 20, "Images that wait for a partner.", "unconfigured", (1, 200)),
     *qos_parameters("best_effort"),
+    Parameter(
+        "qos.ignore_mask_latched",
+        False,
+        "Hear an ignore mask that was published once, reliable and transient local; false = each"
+        " mask has to come while the node is active.",
+        "unconfigured",
+    ),
     Parameter("target_frame", "", "Frame of clouds, empty = optical frame.", "unconfigured"),
     Parameter(
         "gravity_frame",

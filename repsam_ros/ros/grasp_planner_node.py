@@ -62,7 +62,7 @@ class GraspPlannerNode(ManagedNode):
         self._planning = threading.Lock()
         super().__init__("grasp_planner", PARAMETERS, **options)
         self.create_service(SetBool, "~/enable", self._on_enable)
-        # Planning takes a while; in the common group nothing else would be answered meanwhile.
+        # It waits for a plan; in the common group nothing else would be answered meanwhile.
         group = MutuallyExclusiveCallbackGroup()
         self.create_service(Trigger, "~/plan", self._on_plan, callback_group=group)
 
@@ -93,10 +93,13 @@ class GraspPlannerNode(ManagedNode):
         self._target_id = _ALL_OBJECTS
 
     def cleanup(self) -> None:
-        self.remove_outputs()
+        # The worker has ended; what the service plans may still have to go out.
+        with self._planning:
+            self.remove_outputs()
 
     def process(self, job: JoinedMessages) -> None:
-        self._plan(job)
+        with self._planning:
+            self._plan(job)
         self.statistics.add_duration("latency", time.monotonic() - job.arrival_s)
 
     def apply_values(self, values: dict[str, Any]) -> None:
@@ -115,10 +118,6 @@ class GraspPlannerNode(ManagedNode):
 
     def _plan(self, job: JoinedMessages) -> PlanResult:
         """Plans on one cloud and publishes what was found."""
-        with self._planning:
-            return self._plan_alone(job)
-
-    def _plan_alone(self, job: JoinedMessages) -> PlanResult:
         cloud = _cloud_of(job)
         targets = None if self._target_id == _ALL_OBJECTS else (self._target_id,)
         result = self._last = self._planner(cloud, targets)
@@ -158,18 +157,20 @@ class GraspPlannerNode(ManagedNode):
         response.message = "enabled" if request.data else "disabled: only ~/plan plans"
         return response
 
-    def _on_plan(self, request: Any, response: Any) -> Any:
-        """Plans once on the newest cloud, which may have come before the call."""
-        newest = self._newest
-        if newest is None:
-            reason = "no cloud has come" if self.is_active else "the node is not active"
-            response.success, response.message = False, reason
-            return response
-        try:
-            response.success, response.message = _summary(self._plan(newest))
-        except RepsamError as error:
-            response.success, response.message = False, str(error)
+    async def _on_plan(self, request: Any, response: Any) -> Any:
+        response.success, response.message = await self.in_thread("plan", self._plan_once)
         return response
+
+    def _plan_once(self) -> tuple[bool, str]:
+        """Plans on the newest cloud, which may have come before the call."""
+        with self._planning:
+            newest = self._newest
+            if newest is None:
+                return False, "no cloud has come" if self.is_active else "the node is not active"
+            try:
+                return _summary(self._plan(newest))
+            except RepsamError as error:
+                return False, str(error)
 
 
 def _cloud_of(job: JoinedMessages) -> SceneCloud:

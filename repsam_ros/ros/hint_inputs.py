@@ -43,7 +43,10 @@ def subscribe_hints(node: ManagedNode) -> HintStore:
         outline_px = np.array(corners, np.float32).reshape(-1, 2)
         hints.add_outline(outline_px, msg.header.frame_id)
 
-    mask_qos = input_qos(node.value("qos.reliability"), 1)
+    latched = node.value("qos.ignore_mask_latched")
+    mask_qos = input_qos(
+        "reliable" if latched else node.value("qos.reliability"), 1, latched=latched
+    )
     node.add_input("ignore_mask", Image, "ignore_mask", mask_qos, on_mask, may_be_silent=True)
     qos = input_qos("reliable", 1)
     node.add_input("prompt", PointStamped, "~/prompt", qos, on_point, may_be_silent=True)

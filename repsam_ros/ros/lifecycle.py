@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import traceback
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
 from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
@@ -13,6 +13,8 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.task import Future
 
 from repsam_ros.errors import RepsamError
+
+Result = TypeVar("Result")
 
 
 class SafeLifecycleNode(LifecycleNode):
@@ -31,7 +33,8 @@ class SafeLifecycleNode(LifecycleNode):
     def __init__(self, name: str, **options: Any) -> None:
         super().__init__(name, **options)
         self.transition_error = ""
-        self._transition_lock = threading.Lock()
+        self._transition_lock = threading.RLock()
+        self._is_closed = False
         service = self._service_change_state
         self._change_state = service.callback
         service.callback_group = MutuallyExclusiveCallbackGroup()
@@ -63,15 +66,37 @@ class SafeLifecycleNode(LifecycleNode):
             return done and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
 
     def close(self) -> None:
-        """Ends and frees everything; may be called in any state."""
-        self.deactivate()
-        self.cleanup()
+        """Ends and frees everything, for good; waits for a transition in work."""
+        with self._transition_lock:
+            self._is_closed = True
+            self.deactivate()
+            self.cleanup()
+
+    async def in_thread(self, name: str, work: Callable[[], Result]) -> Result:
+        """What ``work`` returns or raises, from a thread of its own.
+
+        For services: executors of this package have one thread, so that nothing else of the node
+        would be served meanwhile. The service needs a callback group of its own: a mutually
+        exclusive one stays taken until the answer.
+        """
+        done = Future()
+
+        def run() -> None:
+            try:
+                result = work()
+            except Exception as error:  # noqa: BLE001 - raised where it is awaited
+                done.set_exception(error)
+                self._wake()
+            else:
+                self.finish(done, result)
+
+        threading.Thread(target=run, name=name, daemon=True).start()
+        return cast(Result, await done)
 
     def finish(self, future: Future, result: Any = None) -> None:
         """Completes a future that a service waits for, from any thread."""
         future.set_result(result)
-        if self.executor is not None:
-            self.executor.wake()
+        self._wake()
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         return self._transition("configure", self.configure, self.cleanup)
@@ -116,18 +141,20 @@ class SafeLifecycleNode(LifecycleNode):
         return TransitionCallbackReturn.FAILURE
 
     async def _serve_transition(self, request: Any, response: Any) -> Any:
-        done = Future()
-
-        def work() -> None:
+        def change_state() -> None:
             try:
                 with self._transition_lock:
-                    self._change_state(request, response)
+                    if self._is_closed:
+                        response.success = False
+                    else:
+                        self._change_state(request, response)
             except _rclpy.RCLError as error:
                 response.success = False
                 self.get_logger().error(f"transition refused in state {self.state}: {error}")
-            finally:
-                self.finish(done)
 
-        threading.Thread(target=work, name="transition", daemon=True).start()
-        await done
+        await self.in_thread("transition", change_state)
         return response
+
+    def _wake(self) -> None:
+        if self.executor is not None:
+            self.executor.wake()

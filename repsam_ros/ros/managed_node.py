@@ -6,10 +6,12 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
+from rclpy.impl.implementation_singleton import rclpy_implementation as _rclpy
 
 from repsam_ros.errors import FrameError, RepsamError
 from repsam_ros.messages.wire import decode
@@ -46,6 +48,7 @@ class ManagedNode(SafeLifecycleNode):
         self.is_enabled = True
         self._worker: NewestWorker[Any] | None = None
         self._inputs: dict[str, Any] = {}
+        self._topics: dict[str, str] = {}
         self._must_speak: set[str] = set()
         self._outputs: dict[str, Any] = {}
         self._active_since_s = time.monotonic()
@@ -103,6 +106,7 @@ class ManagedNode(SafeLifecycleNode):
         its own, so messages are taken as bytes and decoded here.
         """
         msgtype = f"{msg_type.__module__.split('.')[0]}/msg/{msg_type.__name__}"
+        resolved = self.resolve_topic_name(topic)
 
         def store(raw: bytes) -> None:
             self.statistics.note(stream)
@@ -113,6 +117,7 @@ class ManagedNode(SafeLifecycleNode):
             else:
                 callback(msg)
 
+        self._topics[stream] = resolved
         if not may_be_silent:
             self._must_speak.add(stream)
         self._inputs[stream] = self.create_subscription(
@@ -122,7 +127,7 @@ class ManagedNode(SafeLifecycleNode):
             qos,
             raw=True,
             callback_group=MutuallyExclusiveCallbackGroup(),
-            event_callbacks=self.qos_monitor.subscription_events(self.resolve_topic_name(topic)),
+            event_callbacks=self.qos_monitor.subscription_events(resolved),
         )
 
     def add_output(self, msg_type: type, name: str, qos: Any) -> None:
@@ -135,9 +140,9 @@ class ManagedNode(SafeLifecycleNode):
 
     def remove_outputs(self) -> None:
         """Takes down what :meth:`add_output` made."""
-        for publisher in self._outputs.values():
+        outputs, self._outputs = self._outputs, {}
+        for publisher in outputs.values():
             self.destroy_lifecycle_publisher(publisher)
-        self._outputs.clear()
 
     def publish(self, name: str, msg: Any) -> None:
         """Publishes on an output."""
@@ -173,9 +178,9 @@ class ManagedNode(SafeLifecycleNode):
         self.subscribe()
 
     def deactivate(self) -> None:
-        for subscription in self._inputs.values():
+        inputs, self._inputs = self._inputs, {}
+        for subscription in inputs.values():
             self.destroy_subscription(subscription)
-        self._inputs.clear()
         worker, self._worker = self._worker, None
         if worker is not None:
             worker.stop()
@@ -227,10 +232,10 @@ class ManagedNode(SafeLifecycleNode):
 
     def _report(self) -> Report:
         limit_s = self.value("max_silence_s")
-        inputs, statistics, worker = dict(self._inputs), self.statistics, self._worker
+        inputs, statistics, worker = list(self._inputs), self.statistics, self._worker
         silent = [
-            subscription.topic_name
-            for stream, subscription in inputs.items()
+            self._topics[stream]
+            for stream in inputs
             if stream in self._must_speak
             and statistics.silence_s(stream, self._active_since_s) > limit_s
         ]
@@ -247,7 +252,9 @@ class ManagedNode(SafeLifecycleNode):
         values |= statistics.durations_ms()
         values |= self.state_values()
         for name, publisher in dict(self._outputs).items():
-            values[f"subscribers_{name}"] = publisher.get_subscription_count()
+            # A transition may take it down meanwhile.
+            with suppress(_rclpy.InvalidHandle):
+                values[f"subscribers_{name}"] = publisher.get_subscription_count()
         values["silent_topics"] = " ".join(silent)
         values["incompatible_qos"] = " ".join(sorted(self.qos_monitor.incompatible))
         values["last_error"] = self.transition_error or statistics.last_error

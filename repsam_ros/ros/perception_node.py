@@ -57,6 +57,8 @@ class PerceptionNode(ManagedNode):
             swap=values["backend_swap"],
         )
         self._output = PerceptionOutput(self, build_settings(SceneSettings, values))
+        # Loading takes a while, in which settings may have been changed.
+        self.apply_values(self.values())
         info = self._pipeline.info
         self.get_logger().info(
             f"model {info.model} ({info.model_sha256[:12]}) on {info.name} {info.version},"

@@ -22,12 +22,16 @@ except ImportError:  # Humble
     from rclpy.qos_event import PublisherEventCallbacks, SubscriptionEventCallbacks
 
 
-def input_qos(reliability: str, depth: int) -> QoSProfile:
-    """What a camera stream is subscribed with."""
+def input_qos(reliability: str, depth: int, *, latched: bool = False) -> QoSProfile:
+    """What a camera stream is subscribed with.
+
+    Args:
+        latched: What was published before is heard too, from publishers that keep it.
+    """
     policies = (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE)
     return QoSProfile(
         reliability=policies[RELIABILITIES.index(reliability)],
-        durability=DurabilityPolicy.VOLATILE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         history=HistoryPolicy.KEEP_LAST,
         depth=depth,
     )

@@ -30,6 +30,7 @@ from repsam_ros.ros.conversions import (
     view_pose_message,
     viewpoint_from_pose,
 )
+from repsam_ros.ros.grasp_planner_parameters import PARAMETERS
 from repsam_ros.structures import Instances, Intrinsics, RgbdFrame, SceneCloud
 
 pytestmark = pytest.mark.ros
@@ -131,6 +132,7 @@ def test_planner_node(rig: Any, cloud: SceneCloud) -> None:
     _plans_for_the_target_alone(planner, cloud)
     _counts_a_cloud_without_its_fields_and_goes_on(planner, cloud)
     _plans_once_when_asked_and_says_what_it_found(planner, cloud)
+    _answers_others_while_it_plans(planner)
     _takes_another_planner_gripper_and_workspace_while_it_runs(planner, cloud)
     _draws_grasps_while_someone_looks(planner, cloud)
     _forgets_the_target_when_deactivated(planner)
@@ -253,6 +255,30 @@ def _plans_once_when_asked_and_says_what_it_found(planner: PlannerRig, cloud: Sc
         "what was found and rejected",
     )
     assert session.call(SetBool, f"{NODE}/enable", SetBool.Request(data=True)).success
+
+
+def _answers_others_while_it_plans(planner: PlannerRig) -> None:
+    """The service plans on the newest cloud, so slowly that others can overtake it."""
+    slow = {"antipodal.samples_per_object": 1000, "antipodal.samples_sharing": 1}
+    slow |= {"antipodal.rolls": 64, "antipodal.max_checked_per_object": 10_000}
+    usual = {name: default for name, default in _defaults().items() if name in slow}
+    assert planner.set_parameters(**slow).strip() == ""
+    session = planner.rig.session
+    client = session.node.create_client(Trigger, f"{NODE}/plan")
+    answered = []
+    plan = client.call_async(Trigger.Request())
+    plan.add_done_callback(lambda _: answered.append("plan"))
+    for name in ("state", "state again"):
+        assert session.state(NODE) == "active"
+        answered.append(name)
+    planner.rig.wait_until(plan.done, "a plan")
+    assert plan.result().success and answered == ["state", "state again", "plan"]
+    session.node.destroy_client(client)
+    assert planner.set_parameters(**usual).strip() == ""
+
+
+def _defaults() -> dict[str, Any]:
+    return {item.name: item.default for item in PARAMETERS}
 
 
 def _takes_another_planner_gripper_and_workspace_while_it_runs(

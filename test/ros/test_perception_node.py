@@ -15,6 +15,8 @@ from lifecycle_msgs.srv import ChangeState
 from rcl_interfaces.msg import Parameter, ParameterValue
 from rcl_interfaces.srv import DescribeParameters, SetParameters
 from rclpy.parameter import Parameter as RclpyParameter
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool, Trigger
 
 from repsam_ros.messages import stamp_to_ns
@@ -251,6 +253,36 @@ def test_lifecycle_goes_round_ten_times_and_refuses_illegal_transitions(rig: Any
     child.send(signal.SIGINT)
     child.send(signal.SIGINT)
     assert child.wait(120) == 0, child.last_words()
+
+
+def test_what_was_said_before_it_was_active_holds(rig: Any) -> None:
+    """A setting that was changed while the model loaded, and an ignore mask that is latched."""
+    mask = np.zeros((120, 160), np.uint8)
+    mask[:60, :53] = 255  # one of the three boxes
+    latched = QoSProfile(
+        depth=1,
+        reliability=ReliabilityPolicy.RELIABLE,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL,
+    )
+    publisher = rig.session.node.create_publisher(Image, "/ignore_mask", latched)
+    message = rig.ros.image(mask, "mono8", stamp_ns=1_000_000_000)
+    publisher.publish(rig.wire_format({"mask": message})["mask"])
+    rig.start_perception(qos__ignore_mask_latched="true")
+    rig.listen()
+    request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+    client = rig.session.node.create_client(ChangeState, "/perception/change_state")
+    rig.wait_until(client.service_is_ready, "the service")
+    loaded = client.call_async(request)
+    rig.wait_until(lambda: rig.session.state("/perception") != "unconfigured", "the loading")
+    assert set_parameter(rig, "masks.min_score", 1.0).successful
+    rig.wait_until(loaded.done, "the model")
+    rig.session.transition("/perception", Transition.TRANSITION_ACTIVATE, "activate")
+    rig.connect()
+    assert not rig.await_labels(rig.publish_frame())[1].any()
+    assert set_parameter(rig, "masks.min_score", 0.3).successful
+    rig.await_values(lambda values: values["received_ignore_mask"] == "1", "the mask")
+    labels = rig.await_labels(rig.publish_frame())[1]
+    assert not labels[mask > 0].any() and labels.max() == 2
 
 
 def test_failed_configure_says_why_and_can_be_repeated(rig: Any) -> None:
