@@ -15,6 +15,7 @@ from launch.actions import (
 )
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
 from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import StateTransition
 from launch_ros.substitutions import ExecutableInPackage
@@ -38,6 +39,9 @@ def play_when_active(context: LaunchContext) -> list[Action]:
         *("bag", "play", value(context, "bag")),
         *("--rate-factor", value(context, "rate_factor")),
         *(["--loop"] if value(context, "loop") == "true" else []),
+        # Known when the player starts: the nodes' launch files declare them.
+        *("--camera", LaunchConfiguration("camera")),
+        *("--camera-type", LaunchConfiguration("camera_type")),
     ]
     end = TimerAction(
         period=LAST_FRAME_S, actions=[EmitEvent(event=Shutdown(reason="the bag has ended"))]

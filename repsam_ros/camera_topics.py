@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from repsam_ros.config import load_config, preset_path
 
@@ -23,18 +23,27 @@ class CameraTopics:
     info: str
     depth_info: str = ""
 
+    def by_stream(self, camera: str) -> dict[str, str]:
+        """Full names of the topics that a camera in this namespace has, by attribute."""
+        return {
+            stream: _below(camera, topic)
+            for stream, topic in asdict(self).items()
+            if topic or stream != "depth_info"
+        }
+
     def remappings(self, camera: str) -> dict[str, str]:
         """From the perception node's names to those of a camera in this namespace."""
+        topics = self.by_stream(camera)
         return {
-            "color/image_raw": _below(camera, self.color),
-            "aligned_depth_to_color/image_raw": _below(camera, self.depth),
-            "color/camera_info": _below(camera, self.info),
+            "color/image_raw": topics["color"],
+            "aligned_depth_to_color/image_raw": topics["depth"],
+            "color/camera_info": topics["info"],
         }
 
     def parameters(self, camera: str) -> dict[str, str]:
         """What the perception node has to know of the camera."""
-        topic = self.depth_info
-        return {"depth_info_topic": _below(camera, topic)} if topic else {}
+        topics = self.by_stream(camera)
+        return {"depth_info_topic": topics["depth_info"]} if "depth_info" in topics else {}
 
 
 def camera_topics(name_or_path: str) -> CameraTopics:

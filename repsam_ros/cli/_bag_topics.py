@@ -1,17 +1,21 @@
-"""Options for bags of other recorders: topics and depth unit."""
+"""Options that say what a bag's topics are called, and its unit of depth."""
 
 from __future__ import annotations
 
 import argparse
 
+from repsam_ros.camera_topics import camera_topics
+from repsam_ros.cli._options import add_camera_arguments
+
 _STREAMS = ("color", "depth", "info", "depth_info")
 
 
 def add_topic_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declares ``--color-topic``, ``--depth-topic``, ``--info-topic``, ``--depth-info-topic``."""
+    """Declares the camera, and ``--color-topic`` and so on for what it calls otherwise."""
+    add_camera_arguments(parser)
     for stream in _STREAMS[:3]:
         parser.add_argument(
-            f"--{stream}-topic", metavar="TOPIC", help="where it is not that of `repsam bag make`"
+            f"--{stream}-topic", metavar="TOPIC", help="where it is not that of the camera"
         )
     parser.add_argument(
         "--depth-info-topic",
@@ -31,6 +35,11 @@ def add_depth_scale_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def given_topics(args: argparse.Namespace) -> dict[str, str]:
-    """The topics named on the command line, by stream."""
+    """The topics of the camera, but for those named one by one, by stream.
+
+    Raises:
+        ConfigError: There is no such kind of camera.
+    """
     named = {stream: getattr(args, f"{stream}_topic") for stream in _STREAMS}
-    return {stream: topic for stream, topic in named.items() if topic}
+    topics = camera_topics(args.camera_type).by_stream(args.camera)
+    return topics | {stream: topic for stream, topic in named.items() if topic}

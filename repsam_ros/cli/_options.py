@@ -28,6 +28,24 @@ def add_experiment_arguments(parser: argparse.ArgumentParser, presets: str, fold
     parser.epilog = "Killed, it goes on when the same command is started again."
 
 
+def add_camera_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares ``--camera`` and ``--camera-type``, which say how a camera's topics are called."""
+    parser.add_argument(
+        "--camera",
+        default="camera",
+        metavar="NAMESPACE",
+        help="of the camera's topics, default %(default)s; realsense2_camera 4.55 and later"
+        " publishes under camera/camera",
+    )
+    parser.add_argument(
+        "--camera-type",
+        default="realsense",
+        metavar="NAME",
+        help="how its topics are called: a name in config/cameras, or a YAML file; default"
+        " %(default)s",
+    )
+
+
 def add_set_argument(parser: argparse.ArgumentParser, example: str) -> None:
     """Declares ``--set``; its values are ``overrides``."""
     parser.add_argument(

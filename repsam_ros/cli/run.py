@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from repsam_ros.cli._options import add_camera_arguments
 from repsam_ros.errors import ConfigError
 
 SUMMARY = "run the perception and grasp planner nodes until Ctrl-C, without ros2 launch"
@@ -26,20 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="run only this node; may be repeated; default: both",
     )
     parser.add_argument("--namespace", default="repsam", help="default %(default)s")
-    parser.add_argument(
-        "--camera",
-        default="camera",
-        metavar="NAMESPACE",
-        help="of the camera's topics, default %(default)s; realsense2_camera 4.55 and later"
-        " publishes under camera/camera",
-    )
-    parser.add_argument(
-        "--camera-type",
-        default="realsense",
-        metavar="NAME",
-        help="how its topics are called: a name in config/cameras, or a YAML file; default"
-        " %(default)s",
-    )
+    add_camera_arguments(parser)
     for name in ("model", "backend", "device"):
         parser.add_argument(f"--{name}", metavar="NAME", help=f"parameter {name} of perception")
     parser.add_argument(

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import re
+import shlex
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
-from repsam_ros.cli.main import main
+from repsam_ros.bags import BagTopics, bag_info, find_topics
+from repsam_ros.cli._bag_topics import given_topics
+from repsam_ros.cli.main import load_verb, main, verb_parser
 
 
 @pytest.fixture
@@ -81,3 +87,61 @@ def test_check_says_which_topics_are_missing(mosd_root, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "no depth topic /d or" in captured.err
     assert "/camera/color/image_raw" in captured.out
+
+
+def first_steps(verb):
+    """What the guide tells to do with ``my_bag`` by this command, the bag left out."""
+    text = (Path(__file__).parents[2] / "docs" / "first_steps.md").read_text()
+    commands = re.findall(rf"^    (?:repsam )?{verb} (.*)$", text.replace("\\\n", ""), re.MULTILINE)
+    words = (shlex.split(command, comments=True) for command in commands)
+    return [[word for word in line if word != "my_bag"] for line in words if "my_bag" in line]
+
+
+@pytest.fixture
+def recorded_as_told(ros, tmp_path):
+    """A bag with the topics that the guide records."""
+    (names,) = first_steps("ros2 bag record")
+    color, info, depth = (name for name in names if name.startswith("/"))
+    messages = [
+        (color, ros.image(np.full((48, 64, 3), 90, np.uint8), "rgb8")),
+        (depth, ros.image(np.full((48, 64), 800, np.uint16), "16UC1")),
+        (info, ros.camera_info(64, 48)),
+    ]
+    return ros.record(tmp_path / "told", messages)
+
+
+def test_the_guides_commands_read_the_bag_that_the_guide_records(recorded_as_told, capsys):
+    (arguments,) = first_steps("bag check")
+    assert main(["bag", "check", str(recorded_as_told), *arguments]) == 0
+    assert "1  pairs, 1 usable frames" in capsys.readouterr().out
+    for name, count in (("bag play", 1), ("replay", 4)):
+        commands = first_steps(name)
+        assert len(commands) == count
+        for command in commands:
+            verb, *action = name.split()
+            parser = verb_parser(verb, load_verb(verb))
+            args = parser.parse_args([*action, str(recorded_as_told), *command])
+            found = find_topics(bag_info(recorded_as_told), BagTopics(**given_topics(args)))
+            assert found.color == "/camera/camera/color/image_raw"
+
+
+def test_a_kind_of_camera_names_the_topics_and_single_ones_win(ros, tmp_path, capsys):
+    messages = [
+        ("/oak/rgb/image_raw", ros.image(np.full((48, 64, 3), 90, np.uint8), "rgb8")),
+        ("/depth", ros.image(np.full((24, 32), 800, np.uint16), "16UC1")),
+        ("/oak/rgb/camera_info", ros.camera_info(64, 48)),
+        ("/oak/stereo/camera_info", ros.camera_info(32, 24, fx=250.0)),
+    ]
+    bag = ros.record(tmp_path / "bag", messages)
+    check = ["bag", "check", str(bag), "--camera", "oak", "--camera-type"]
+    assert main([*check, "oak", "--depth-topic", "/depth"]) == 0
+    assert "1  pairs, 1 usable frames" in capsys.readouterr().out
+    assert main([*check, "oak"]) == 2
+    assert "no depth topic /oak/stereo/image_raw" in capsys.readouterr().err
+    assert main([*check, "webcam"]) == 2
+    assert "kinect, oak, realsense, xtion" in capsys.readouterr().err
+
+
+def test_without_options_the_topics_are_those_of_bag_make():
+    args = verb_parser("bag", load_verb("bag")).parse_args(["check", "some_bag"])
+    assert BagTopics(**given_topics(args)) == BagTopics()

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from repsam_ros.cli._bag_topics import given_topics
+from repsam_ros.cli.main import load_verb, verb_parser
+
 LAUNCH = Path(__file__).parents[2] / "launch"
 FILES = sorted(LAUNCH.glob("*.launch.py"))
 
@@ -36,12 +39,12 @@ def load(name: str):
     return source.try_get_launch_description_without_context()
 
 
-def visit(description, arguments: dict[str, str]) -> list:
+def visit(description, arguments: dict[str, str], context=None) -> list:
     """All actions that a launch with these arguments leads to, without running any process."""
     from launch import LaunchContext
     from launch.actions import ExecuteProcess
 
-    context = LaunchContext()
+    context = context or LaunchContext()
     context.launch_configurations.update(arguments)
     found, waiting = [], list(description.entities)
     while waiting:
@@ -121,6 +124,39 @@ def test_replay_waits_for_perception(planner):
 
     processes = [action for action in from_launch if isinstance(action, ExecuteProcess)]
     assert all(isinstance(process, Node) for process in processes), "the player started at once"
+
+
+@pytest.mark.parametrize(
+    ("given", "topics"),
+    [
+        ({}, {"color": "/camera/color/image_raw"}),
+        (
+            {"camera": "front", "camera_type": "oak"},
+            {"color": "/front/rgb/image_raw", "depth_info": "/front/stereo/camera_info"},
+        ),
+    ],
+)
+def test_replay_plays_the_topics_that_the_node_hears(given, topics):
+    description = load("replay")
+    from launch import LaunchContext
+    from launch.actions import ExecuteProcess, RegisterEventHandler
+    from launch.utilities import perform_substitutions
+    from launch_ros.event_handlers import OnStateTransition
+
+    context = LaunchContext()
+    actions = visit(description, {"bag": "some/bag", "loop": "true", **given}, context)
+    (player,) = (
+        entity
+        for action in actions
+        if isinstance(action, RegisterEventHandler)
+        and isinstance(action.event_handler, OnStateTransition)
+        for entity in action.event_handler.entities
+        if isinstance(entity, ExecuteProcess)
+    )
+    verb, *command = (perform_substitutions(context, part) for part in player.cmd[1:])
+    args = verb_parser(verb, load_verb(verb)).parse_args(command)
+    assert (args.action, args.bag, args.loop) == ("play", Path("some/bag"), True)
+    assert given_topics(args).items() >= topics.items()
 
 
 def test_replay_asks_for_every_frame():
