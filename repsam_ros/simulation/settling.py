@@ -106,11 +106,6 @@ def load_mujoco() -> Any:
     return mujoco
 
 
-def physics_model(placed: list[Placed], fixtures: Array) -> Any:
-    """The MuJoCo model of objects and (F, 6) fixtures; body ``i + 1`` is object ``i``."""
-    return compiled(physics_spec(placed, fixtures), len(placed))
-
-
 def compiled(spec: Any, objects: int) -> Any:
     """The model of a :func:`physics_spec`, to which more may have been added since."""
     model = spec.compile()

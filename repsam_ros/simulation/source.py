@@ -9,10 +9,8 @@ shapes repeat, carry printed shapes that are no instances, bulge, and throw soft
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import count
 
 import cv2
 import numpy as np
@@ -175,8 +173,3 @@ def source_picture(seed: tuple[int, ...], size: tuple[int, int]) -> SourcePictur
         pose = Pose(place * (width, height), turn(rng.uniform(0, 2 * np.pi)))
         painting.put(leaf, number + 1, pose)
     return SourcePicture(painting.color, *_truth(painting.owner))
-
-
-def source_pictures(seed: int, size: tuple[int, int], first: int = 0) -> Iterator[SourcePicture]:
-    """The endless stream of ``seed``, from picture number ``first`` on."""
-    return (source_picture((seed, number), size) for number in count(first))

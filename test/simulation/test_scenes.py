@@ -23,7 +23,14 @@ from repsam_ros.simulation.scenes import (
     settle_scene,
     settle_scenes,
 )
-from repsam_ros.simulation.settling import SUNK_M, TIME_STEP_S, Placed, physics_model, settle
+from repsam_ros.simulation.settling import (
+    SUNK_M,
+    TIME_STEP_S,
+    Placed,
+    compiled,
+    physics_spec,
+    settle,
+)
 
 kinds = st.sampled_from(KINDS)
 seeds = st.integers(0, 1_000_000)
@@ -36,6 +43,11 @@ def only(kind: str, **changes: object) -> SceneSettings:
 def placed(scene: Scene) -> list[Placed]:
     poses = zip(scene.objects, scene.positions_m, scene.quaternions, strict=True)
     return [Placed(*pose) for pose in poses]
+
+
+def physics_of(scene: Scene) -> mujoco.MjModel:
+    """What :func:`settle` lets the objects of a scene fall in."""
+    return compiled(physics_spec(placed(scene), scene.fixtures), len(scene.objects))
 
 
 def rotations(quaternions: np.ndarray) -> np.ndarray:
@@ -77,7 +89,7 @@ def test_processes_change_nothing() -> None:
 def test_objects_rest(kind: str, seed: int) -> None:
     scene = settle_scene(seed, only(kind))
     assert scene.kind == kind
-    model = physics_model(placed(scene), scene.fixtures)
+    model = physics_of(scene)
     data = mujoco.MjData(model)
     mujoco.mj_step(model, data, nstep=round(0.5 / TIME_STEP_S))
     moved = np.linalg.norm(data.qpos.reshape(-1, 7)[:, :3] - scene.positions_m, axis=1)
@@ -89,7 +101,7 @@ def test_objects_rest(kind: str, seed: int) -> None:
 @given(kinds, seeds)
 def test_objects_hardly_sink_into_each_other(kind: str, seed: int) -> None:
     scene = settle_scene(seed, only(kind))
-    model = physics_model(placed(scene), scene.fixtures)
+    model = physics_of(scene)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     assert data.contact.dist.min(initial=0) > -SUNK_M
@@ -102,7 +114,7 @@ def test_objects_hardly_sink_into_each_other(kind: str, seed: int) -> None:
 @given(kinds, seeds)
 def test_nothing_floats(kind: str, seed: int) -> None:
     scene = settle_scene(seed, only(kind))
-    model = physics_model(placed(scene), scene.fixtures)
+    model = physics_of(scene)
     data = mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     touched = set(model.geom_bodyid[data.contact.geom].ravel().tolist())
