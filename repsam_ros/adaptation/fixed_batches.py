@@ -63,8 +63,9 @@ class FixedLosses(Sequence[Loss]):
         config, alone = self._config, Team(self._team.device, alone=True)
         if not self._team.leads:
             self._team.wait()  # a pool is rendered by one process
+        steps = range(self._count)
         source = open_source(
-            self._data, config.batch_size, self._size, self._folder, alone, 0, config.seed
+            self._data, config.batch_size, self._size, self._folder, alone, steps, config.seed
         )
         if self._team.leads:
             self._team.wait()

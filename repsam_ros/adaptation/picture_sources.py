@@ -100,7 +100,7 @@ def open_source(
     size: tuple[int, int],
     folder: Path,
     team: Team,
-    first_step: int,
+    steps: range,
     seed: int,
 ) -> PictureSource:
     """The source that ``settings`` ask for.
@@ -108,13 +108,16 @@ def open_source(
     Args:
         size: (height, width) of the pictures.
         folder: Where a pool is kept that has no folder of its own.
-        first_step: Step that the first batch will be asked for.
+        steps: Those whose batches will be asked for.
         seed: Of the order in which a pool is drawn from; the other sources have their own.
+
+    Raises:
+        ConfigError: A stream would come to the scenes of ``repsam simulate``.
     """
     if settings.pool is not None:
         return _Pool(settings.pool, settings.sensor, batch_size, size, folder, team, seed)
     if settings.stream is not None:
-        return SceneStream(settings.stream, settings.sensor, batch_size, size, team, first_step)
+        return SceneStream(settings.stream, settings.sensor, batch_size, size, team, steps)
     maker: PictureMaker
     if settings.source is not None:
         source = settings.source
@@ -135,7 +138,7 @@ def open_source(
             options,
             frames.frames,
         )
-    return _Made(maker, LoaderSettings(batch_size, workers), team, first_step)
+    return _Made(maker, LoaderSettings(batch_size, workers), team, steps.start)
 
 
 class _Pool:

@@ -11,6 +11,8 @@ from torch import Tensor
 from repsam_ros.adaptation.distributed import Team
 from repsam_ros.adaptation.loader import made_in_order
 from repsam_ros.adaptation.planes import from_planes, mirrored, to_planes
+from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.configuration import FIRST_SCENE_SEED
 from repsam_ros.simulation.rendering import (
     FastRenderer,
     Pictures,
@@ -33,7 +35,8 @@ class StreamSettings:
     """An endless stream of scenes that are rendered where the network trains.
 
     Attributes:
-        seed: Of the first scene; a scene is settled once and seen from ``views_per_scene`` places.
+        seed: Of the first scene, the others follow; with several processes they take turns. A
+            scene is settled once and seen from ``views_per_scene`` places.
         workers: Processes that settle scenes.
         batch_scenes: Scenes whose views are rendered together.
         reuse: How often a picture is drawn on average, each time with another sensor noise.
@@ -61,8 +64,17 @@ class SceneStream:
         batch_size: int,
         size: tuple[int, int],
         team: Team,
-        first_step: int,
+        steps: range,
     ) -> None:
+        """Starts the workers.
+
+        Args:
+            size: (height, width) of the pictures.
+            steps: Those whose batches will be asked for.
+
+        Raises:
+            ConfigError: The training would see scenes of ``repsam simulate``.
+        """
         self._settings, self._sensor = settings, sensor
         self._share = batch_size // team.size
         self._size, self._device = size, team.device
@@ -70,8 +82,14 @@ class SceneStream:
         self._renderer = FastRenderer(settings.render, team.device) if self._on_gpu else None
         self._ring: dict[str, Tensor] = {}
         # Whatever an unbroken run would still hold at this step is rendered anew.
-        self._next = max(0, self._needed(first_step) - settings.kept)
-        views = SettledViews(settings, size, team.rank, not self._on_gpu)
+        self._next = max(0, self._needed(steps.start) - settings.kept)
+        scenes = self._needed(steps.stop) * settings.batch_scenes * team.size
+        if settings.seed < 0 or settings.seed + scenes > FIRST_SCENE_SEED:
+            raise ConfigError(
+                f"data.stream: {scenes} scenes from seed {settings.seed} on; those of trainings"
+                f" lie between 0 and {FIRST_SCENE_SEED}, where those of repsam simulate begin"
+            )
+        views = SettledViews(settings, size, (team.rank, team.size), not self._on_gpu)
         self._arrays = made_in_order(views, self._next, settings.workers, AHEAD, self._on_gpu)
 
     def batch(self, step: int, draw: torch.Generator) -> Pictures:
@@ -113,10 +131,15 @@ class SettledViews:
     """The scenes of one render batch: the arrays of their views, or pictures without a GPU."""
 
     def __init__(
-        self, settings: StreamSettings, size: tuple[int, int], rank: int, renders: bool
+        self,
+        settings: StreamSettings,
+        size: tuple[int, int],
+        share: tuple[int, int],
+        renders: bool,
     ) -> None:
+        """``share`` is (rank, number) of the processes that train together."""
         self._settings, self._size, self._renders = settings, size, renders
-        self._first_seed = settings.seed + rank * 500_000_000
+        self._rank, self._processes = share
         self._renderer: FastRenderer | None = None
 
     def __call__(self, number: int) -> dict[str, Tensor]:
@@ -129,7 +152,7 @@ class SettledViews:
         return to_planes(self._renderer.render(views))
 
     def _views(self, number: int) -> list[View]:
-        seed = self._first_seed + number
+        seed = self._settings.seed + number * self._processes + self._rank
         scene = settle_scene(seed, self._settings.scenes)
         return [
             draw_view(scene, (seed, view), self._settings.views, self._size)

@@ -137,7 +137,7 @@ class Trainer:
             self.network.spec.canvas_px,
             self.out / "data",
             self.team,
-            self.step,
+            range(self.step, self.config.steps),
             self.config.seed,
         )
 

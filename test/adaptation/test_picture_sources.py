@@ -18,8 +18,9 @@ from repsam_ros.adaptation.picture_sources import (
     open_source,
 )
 from repsam_ros.adaptation.planes import from_planes, mirrored, to_planes
-from repsam_ros.adaptation.scene_stream import StreamSettings
+from repsam_ros.adaptation.scene_stream import SettledViews, StreamSettings
 from repsam_ros.errors import ConfigError
+from repsam_ros.simulation.configuration import load_simulate_config
 from repsam_ros.simulation.pool import PoolSettings
 from repsam_ros.simulation.rendering import FastRenderer, Pictures, Rendered
 from repsam_ros.simulation.scenes import settle_scene
@@ -33,11 +34,9 @@ def pictures(
     data: DataSettings, first: int, steps: int, folder: Path, seed: int = 0
 ) -> list[Pictures]:
     device = torch.device("cpu")
-    with closing(open_source(data, 4, SIZE, folder, Team(device), first, seed)) as source:
-        return [
-            source.batch(step, torch.Generator(device).manual_seed(step))
-            for step in range(first, first + steps)
-        ]
+    asked = range(first, first + steps)
+    with closing(open_source(data, 4, SIZE, folder, Team(device), asked, seed)) as source:
+        return [source.batch(step, torch.Generator(device).manual_seed(step)) for step in asked]
 
 
 @pytest.mark.parametrize("kind", ["stream", "source"])
@@ -59,6 +58,27 @@ def test_workers_change_nothing(tmp_path: Path) -> None:
     for a, b in zip(alone, helped, strict=True):
         assert torch.equal(a.color, b.color) and torch.equal(a.depth_m, b.depth_m)
     assert not multiprocessing.active_children()
+
+
+def test_processes_share_the_scenes_that_one_would_see() -> None:
+    alone = [SettledViews(STREAM, SIZE, (0, 1), True)(number)["ids"] for number in range(3)]
+    shared = [SettledViews(STREAM, SIZE, (rank, 3), True)(0)["ids"] for rank in range(3)]
+    # Two views of each of two scenes: process 0 has scenes 0 and 3, process 1 has 1 and 4.
+    scenes = [part for batch in shared for part in batch.split(STREAM.views_per_scene)]
+    together = torch.cat([scenes[place] for place in (0, 2, 4, 1, 3, 5)])
+    assert torch.equal(together, torch.cat(alone))
+
+
+def test_no_training_reaches_the_scenes_of_simulated_data_sets(tmp_path: Path) -> None:
+    # Four batches to begin with and two a step, of two scenes each.
+    scenes = 2 * (4 + 2 * 5)
+    last = replace(
+        STREAM, seed=load_simulate_config({"scenes": 1, "seed": 0}, None, []).scene_seed(0) - scenes
+    )
+    pictures(DataSettings(stream=last), 4, 1, tmp_path)
+    for seed in (last.seed + 1, -1):
+        with pytest.raises(ConfigError, match=f"28 scenes from seed {seed} on"):
+            pictures(DataSettings(stream=replace(last, seed=seed)), 4, 1, tmp_path)
 
 
 def test_source_pictures_have_no_depth(tmp_path: Path) -> None:
