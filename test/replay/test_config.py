@@ -14,7 +14,8 @@ NODE = "/robot/perception"
 # They change no label map, or the bag says them.
 LEFT_OUT = {
     *(item.name for item in COMMON_PARAMETERS),
-    *("qos.reliability", "qos.depth", "qos.output_depth", "backend_swap"),
+    *(item.name for item in PARAMETERS if item.name.startswith("qos.")),
+    "backend_swap",
     *("target_frame", "gravity_frame", "workspace.enabled", "workspace.low_m", "workspace.high_m"),
     *("color_transport", "depth_transport", "depth_info_topic"),
 }
