@@ -90,6 +90,12 @@ def encode_png(image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
     return bytes(data.tobytes())
 
 
+def write_jpeg(path: Path, image: NDArray[np.uint8]) -> None:
+    """Writes RGB (H, W, 3) atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(encode_jpeg(image))
+
+
 def encode_jpeg(image: NDArray[np.uint8], quality: int = 85) -> bytes:
     """The JPEG file of RGB (H, W, 3)."""
     bgr = np.ascontiguousarray(image[..., ::-1])

@@ -70,6 +70,13 @@ def test_cut_jpeg_is_refused(tmp_path: Path) -> None:
         images.read_color(tmp_path / "a.jpg")
 
 
+def test_written_jpeg_is_read_again_and_nothing_lies_beside_it(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 255, 60 * 80).reshape(60, 80, 1).astype(np.uint8).repeat(3, axis=2)
+    images.write_jpeg(tmp_path / "new" / "a.jpg", ramp)
+    np.testing.assert_allclose(images.read_color(tmp_path / "new" / "a.jpg"), ramp, atol=4)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.jpg"]
+
+
 def test_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"gone\.png: No such file"):
         images.read_color(tmp_path / "gone.png")

@@ -20,7 +20,7 @@ from repsam_ros.datasets import Dataset, Sample
 from repsam_ros.errors import DatasetError, FrameError
 from repsam_ros.evaluation.modality import RGBD, seen
 from repsam_ros.evaluation.report import ImageResult, write_report
-from repsam_ros.images import encode_jpeg, find_files, read_labels, write_png
+from repsam_ros.images import find_files, read_labels, write_jpeg, write_png
 from repsam_ros.metrics.coco import CocoScorer
 from repsam_ros.metrics.labels import COUNT_NAMES, SCORE_NAMES, score_labels
 from repsam_ros.metrics.object_sizes import object_results
@@ -30,7 +30,7 @@ from repsam_ros.metrics.statistics import (
     scene_groups,
 )
 from repsam_ros.metrics.transparent_depth import DepthScores, score_transparent_depth
-from repsam_ros.paths import atomic_path, write_text
+from repsam_ros.paths import write_text
 from repsam_ros.presentation.overlay import draw_labels
 from repsam_ros.progress import track
 from repsam_ros.structures import Instances, RgbdFrame
@@ -145,8 +145,7 @@ def evaluate(
             coco.add(prediction.labels, prediction.scores, sample.labels, sample.ignore)
         scores = score_labels(prediction.labels, sample.labels, sample.ignore)
         write_png(out / "labels" / f"{sample.name}.png", prediction.labels)
-        with atomic_path(out / "overlays" / f"{sample.name}.jpg") as temporary:
-            temporary.write_bytes(encode_jpeg(_side_by_side(sample, prediction)))
+        write_jpeg(out / "overlays" / f"{sample.name}.jpg", _side_by_side(sample, prediction))
         objects = object_results(prediction.labels, sample.labels, sample.ignore)
         latency_s = prediction.latency_s
         results.append(ImageResult(sample.name, scores, latency_s, objects, sample.scene))

@@ -8,13 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from repsam_ros import __version__
 from repsam_ros.errors import FrameError
 from repsam_ros.frame_files import FrameFiles, read_frame
 from repsam_ros.images import write_png
 from repsam_ros.paths import write_text
+from repsam_ros.perception.masks import tight_box
 from repsam_ros.perception.pipeline import Pipeline
 from repsam_ros.point_files import write_ply
 from repsam_ros.presentation.overlay import draw_overlay
@@ -76,22 +75,21 @@ def describe_scene(frame: RgbdFrame, instances: Instances, cloud: SceneCloud) ->
 
 def _describe_instance(k: int, instances: Instances, cloud: SceneCloud) -> dict[str, Any]:
     """``box_px`` is x, y, width, height; ``center_m`` and ``size_m`` are of the cloud's box."""
-    rows, columns = np.nonzero(instances.labels == k + 1)
+    mask = instances.labels == k + 1
     points = cloud.points_m[cloud.instance_ids == k + 1]
     description: dict[str, Any] = {
         "id": k + 1,
         "score": round(float(instances.scores[k]), 4),
         "prompt_px": _rounded(instances.prompts_px[k]),
-        "area_px": len(rows),
+        "area_px": int(mask.sum()),
         "box_px": None,
         "points": len(points),
         "center_m": None,
         "size_m": None,
     }
-    if len(rows):
-        x, y = int(columns.min()), int(rows.min())
-        width, height = int(columns.max()) - x + 1, int(rows.max()) - y + 1
-        description["box_px"] = [x, y, width, height]
+    if mask.any():
+        left, top, right, bottom = tight_box(mask).astype(int).tolist()
+        description["box_px"] = [left, top, right - left + 1, bottom - top + 1]
     if len(points):
         lowest, highest = points.min(axis=0), points.max(axis=0)
         description["center_m"] = _rounded((lowest + highest) / 2)

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.images import encode_jpeg, write_png
-from repsam_ros.paths import atomic_path, write_text
+from repsam_ros.images import write_jpeg, write_png
+from repsam_ros.paths import write_text
 from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.replay.report import write_replay_report
 from repsam_ros.replay.truth import Truth, add_scores
@@ -29,8 +29,7 @@ def remove_old_results(out: Path) -> None:
 def write_frame(out: Path, frame: RgbdFrame, instances: Instances) -> None:
     """Writes the label map and the overlay of one frame."""
     write_png(out / "labels" / f"{frame.stamp_ns}.png", instances.labels)
-    with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
-        temporary.write_bytes(encode_jpeg(draw_overlay(frame.color, instances)))
+    write_jpeg(out / "overlays" / f"{frame.stamp_ns}.jpg", draw_overlay(frame.color, instances))
 
 
 def finish_replay(bag: Path, out: Path, summary: dict[str, Any], truth: Truth) -> None:

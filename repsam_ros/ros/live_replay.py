@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from repsam_ros import __version__
 from repsam_ros.bags import bag_info, find_topics
 from repsam_ros.errors import ConfigError
-from repsam_ros.images import encode_jpeg, read_labels
+from repsam_ros.images import read_labels, write_jpeg
 from repsam_ros.messages import color_from_either
-from repsam_ros.paths import atomic_path
 from repsam_ros.presentation.overlay import draw_overlay
 from repsam_ros.replay.config import ReplayConfig, ReplaySettings
 from repsam_ros.replay.results import finish_replay, remove_old_results
@@ -125,5 +124,4 @@ def _write_overlays(bag: Path, out: Path, results: LiveResults, settings: Replay
         scores = results.scores.get(frame.stamp_ns, np.zeros(0, np.float32))
         instances = instances_of(read_labels(path), scores)
         picture = draw_overlay(color_from_either(frame.color_msg), instances)
-        with atomic_path(out / "overlays" / f"{frame.stamp_ns}.jpg") as temporary:
-            temporary.write_bytes(encode_jpeg(picture))
+        write_jpeg(out / "overlays" / f"{frame.stamp_ns}.jpg", picture)
