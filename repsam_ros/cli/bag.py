@@ -84,6 +84,7 @@ def _play(args: argparse.Namespace) -> int:
     bag_info(args.bag)  # a broken bag is named where ROS is missing too
 
     from repsam_ros.ros.bag_player import play_bag
+    from repsam_ros.ros.processes import stop_event
 
     count = play_bag(
         args.bag,
@@ -91,6 +92,7 @@ def _play(args: argparse.Namespace) -> int:
         loop=args.loop,
         wait_s=args.wait_s,
         topics=BagTopics(**given_topics(args)),
+        stop=stop_event(),
     )
     print(f"{args.bag}: {count} messages published")
     return 0

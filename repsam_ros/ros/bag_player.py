@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import os
-import sys
 import threading
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +17,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from repsam_ros.bags import BagTopics, bag_info, find_topics, read_bag
 from repsam_ros.bags.topics import CAMERA_INFO_TYPE, COMPRESSED_TYPE, IMAGE_TYPE, BagStream
-from repsam_ros.errors import ConfigError, RepsamError
-from repsam_ros.ros.processes import ProcessError, stop_event
+from repsam_ros.errors import ConfigError
+from repsam_ros.ros.processes import ProcessError
 from repsam_ros.ros.qos import input_qos
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
@@ -126,35 +122,3 @@ def _await_delivery(publishers: dict[BagStream, Any]) -> None:
 
     for publisher in publishers.values():
         publisher.wait_for_all_acked(Duration(seconds=_DELIVERY_TIMEOUT_S))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the player as a process of its own."""
-    parser = argparse.ArgumentParser(prog="bag_player", description=__doc__, allow_abbrev=False)
-    parser.add_argument("bag", type=Path)
-    parser.add_argument("--rate-factor", type=float, default=1.0)
-    parser.add_argument("--loop", action="store_true")
-    parser.add_argument("--wait-s", type=float, default=60.0)
-    names = [field.name for field in dataclasses.fields(BagTopics)]
-    for name in names:
-        parser.add_argument(f"--{name}", default=getattr(BagTopics, name))
-    args = parser.parse_args(argv)
-    stop = stop_event()
-    try:
-        count = play_bag(
-            args.bag,
-            rate_factor=args.rate_factor,
-            loop=args.loop,
-            wait_s=args.wait_s,
-            topics=BagTopics(**{name: getattr(args, name) for name in names}),
-            stop=stop,
-        )
-    except RepsamError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(f"played {count} messages")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -30,7 +30,7 @@ _SIZE_PX = (640, 480)
 _STEPS = (
     ("model ", "model loaded"),
     ("activate: done", "active"),
-    ("played ", "bag played"),
+    ("messages published", "bag played"),
     ("[WARN]", ""),
     ("[ERROR]", ""),
 )

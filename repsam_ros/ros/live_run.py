@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -182,10 +182,10 @@ def _remappings(topics: BagTopics) -> dict[str, str]:
 
 
 def _player_command(bag: Path, topics: BagTopics, rate_factor: float) -> list[str]:
-    command = [sys.executable, "-m", "repsam_ros.ros.bag_player", str(bag)]
+    command = [sys.executable, "-m", "repsam_ros.cli.main", "bag", "play", str(bag)]
     command += ["--rate-factor", str(rate_factor)]
-    for name, value in asdict(topics).items():
-        command += [f"--{name}", value]
+    for stream, topic in topics.by_stream().items():  # found: the name says how images come
+        command += [f"--{stream.replace('_', '-')}-topic", topic]
     return command
 
 
