@@ -47,7 +47,6 @@ ROS = [
     "ros-jazzy-geometry-msgs",
     "ros-jazzy-lifecycle-msgs",
     "ros-jazzy-sensor-msgs",
-    "ros-jazzy-shape-msgs",
     "ros-jazzy-std-msgs",
     "ros-jazzy-std-srvs",
     "ros-jazzy-visualization-msgs",
