@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import socket
@@ -23,10 +24,13 @@ from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.processes import ProcessError, wait_until
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
+_logger = logging.getLogger(__name__)
+
 # Importing a deep-learning library on a busy machine takes a while.
 _READY_TIMEOUT_S = 180.0
-# A first start may load a model from a slow disk.
-_CONFIGURE_TIMEOUT_S = 300.0
+_REMINDER_S = 60.0
+_GONE_S = 60.0  # a busy machine may lose sight of a node for a while
+_POLL_S = 0.05
 _REASON_TIMEOUT_S = 5.0
 _DOMAINS = range(20, 100)  # above everyday ones, below the ephemeral ports
 
@@ -96,15 +100,31 @@ class Session:
             self.transition(name, Transition.TRANSITION_ACTIVATE, "activate")
 
     def transition(self, node: str, number: int, name: str) -> None:
-        """Runs a lifecycle transition.
+        """Runs a lifecycle transition, however long it takes: a first start may build engines.
 
         Raises:
-            ProcessError: The node is not there, refuses, or does not answer.
+            ProcessError: The node is not there, refuses, or goes away.
         """
         request = ChangeState.Request(transition=Transition(id=number))
-        answer = self.call(ChangeState, f"{node}/change_state", request, _CONFIGURE_TIMEOUT_S)
-        if not answer.success:
+        with self._client(ChangeState, f"{node}/change_state") as client:
+            future = client.call_async(request)
+            self._await_transition(client, future, f"{node} to {name}")
+        if not future.result().success:
             raise ProcessError(f"{node}: {self._transition_error(node, name)}")
+
+    def _await_transition(self, client: Any, future: Any, what: str) -> None:
+        start_s = seen_s = reminded_s = time.monotonic()
+        while not future.done():
+            self.check()
+            now_s = time.monotonic()
+            if client.service_is_ready():
+                seen_s = now_s
+            elif now_s - seen_s > _GONE_S:
+                raise ProcessError(f"waited for {what}, but it has gone")
+            if now_s - reminded_s > _REMINDER_S:
+                reminded_s = now_s
+                _logger.info("waiting for %s, for %.0f s so far", what, now_s - start_s)
+            time.sleep(_POLL_S)
 
     def _transition_error(self, node: str, name: str) -> str:
         """Why a transition failed, which the node's next diagnostics tell."""
@@ -121,16 +141,20 @@ class Session:
         answer = self.call(GetState, f"{node}/get_state", GetState.Request())
         return str(answer.current_state.label)
 
-    def call(
-        self, service_type: type, service: str, request: Any, timeout_s: float = _READY_TIMEOUT_S
-    ) -> Any:
+    def call(self, service_type: type, service: str, request: Any) -> Any:
         """Calls a service and waits for its answer."""
+        with self._client(service_type, service) as client:
+            future = client.call_async(request)
+            self.wait_until(future.done, _READY_TIMEOUT_S, f"an answer of {service}")
+            return future.result()
+
+    @contextmanager
+    def _client(self, service_type: type, service: str) -> Iterator[Any]:
+        """A client of a service that is there."""
         client = self.node.create_client(service_type, service)
         try:
             self.wait_until(client.service_is_ready, _READY_TIMEOUT_S, f"the service {service}")
-            future = client.call_async(request)
-            self.wait_until(future.done, timeout_s, f"an answer of {service}")
-            return future.result()
+            yield client
         finally:
             self.node.destroy_client(client)
 
