@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from repsam_ros.camera_topics import camera_topics
 from repsam_ros.cli._options import add_camera_arguments
 
 _STREAMS = ("color", "depth", "info", "depth_info")
@@ -40,6 +39,8 @@ def given_topics(args: argparse.Namespace) -> dict[str, str]:
     Raises:
         ConfigError: There is no such kind of camera.
     """
+    from repsam_ros.camera_topics import camera_topics
+
     named = {stream: getattr(args, f"{stream}_topic") for stream in _STREAMS}
     topics = camera_topics(args.camera_type).by_stream(args.camera)
     return topics | {stream: topic for stream, topic in named.items() if topic}
