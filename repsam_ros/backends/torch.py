@@ -51,8 +51,18 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise BackendError(f"device {name!r}: not a PyTorch device name") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise BackendError(f"device {name!r}: PyTorch finds no CUDA device")
+    if device.type == "cuda":
+        # Nothing is put onto it yet: that would take memory on the first GPU from each process of a
+        # training, and keep processes that are forked later from using any.
+        count = torch.cuda.device_count()
+        if (device.index or 0) >= count:
+            raise BackendError(f"device {name!r}: PyTorch finds {count} CUDA devices")
+        return device
+    try:
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, ImportError) as error:
+        # What PyTorch says is pages long.
+        raise BackendError(f"device {name!r}: PyTorch cannot use it on this machine") from error
     return device
 
 

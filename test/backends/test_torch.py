@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,40 @@ def backend() -> Backend:
 def test_a_precision_that_it_has_not_is_refused() -> None:
     with pytest.raises(BackendError, match="not in fp16"):
         open_backend(BackendConfig(precision="fp16"))
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nonsense", "not a PyTorch device name"),
+        ("cuda:x", "not a PyTorch device name"),
+        (f"cuda:{torch.cuda.device_count()}", f"finds {torch.cuda.device_count()} CUDA devices"),
+        ("meta", "cannot use it on this machine"),
+        ("xla", "cannot use it on this machine"),
+    ],
+)
+def test_a_device_that_is_not_there_is_refused_in_one_line(name: str, reason: str) -> None:
+    with pytest.raises(BackendError, match=f"device '{name}': .*{reason}") as caught:
+        open_backend(BackendConfig(device=name))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="there is such a device")
+def test_apples_gpu_is_refused_elsewhere() -> None:
+    with pytest.raises(BackendError, match="device 'mps': PyTorch cannot use it"):
+        open_backend(BackendConfig(device="mps"))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_asking_for_a_gpu_puts_nothing_onto_it() -> None:
+    code = (
+        "import torch\n"
+        "from repsam_ros.backends.torch import find_device\n"
+        "find_device('cuda')\n"
+        "raise SystemExit(torch.cuda.is_initialized())\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_folder_of_graphs_is_no_model(tmp_path: Path) -> None:
