@@ -21,7 +21,20 @@ _log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 FORMAT = 1
 GRAPHS = ("encoder", "decoder")
-_EXPORTERS = ("onnx", "onnxscript", "torch")
+# What the graphs of weights follow from: the code that makes networks and puts adapters onto them,
+# that which writes graphs, and the packages below both.
+_SOURCES = ("network", "methods", "export")
+_PACKAGES = (
+    "onnx",
+    "onnx-ir",
+    "onnxscript",
+    "peft",
+    "segment-anything",
+    "timm",
+    "torch",
+    "torchvision",
+    "transformers",
+)
 
 
 @dataclass(frozen=True)
@@ -128,13 +141,11 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
 
 
 def cache_folder(model: str) -> Path:
-    """Where the graphs of weights are kept: other code or another exporter has another folder."""
+    """Where the graphs of weights are kept: other code or packages have another folder."""
     package = Path(__file__).parents[1]
-    sources = sorted(
-        path for part in ("network", "export") for path in (package / part).glob("*.py")
-    )
+    sources = sorted(path for part in _SOURCES for path in (package / part).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources))
-    for name in _EXPORTERS:
+    for name in _PACKAGES:
         try:
             digest.update(f"{name} {metadata.version(name)} ".encode())
         except metadata.PackageNotFoundError:

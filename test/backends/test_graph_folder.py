@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -80,12 +82,40 @@ def test_a_cache_that_cannot_be_written_is_named(
         open_graphs(BackendConfig("onnxruntime", "repsam_tiny"))
 
 
-def test_other_models_and_exporters_have_other_graphs(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "package", ["onnx", "onnxscript", "peft", "segment-anything", "timm", "torch", "transformers"]
+)
+def test_other_models_and_packages_have_other_graphs(
+    package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = cache_folder("repsam_tiny")
     assert cache_folder("repsam_tiny") == folder
     assert cache_folder("base_v0") != folder
-    monkeypatch.setattr("importlib.metadata.version", lambda name: f"a newer {name}")
+    version = metadata.version
+    monkeypatch.setattr(metadata, "version", lambda n: "99" if n == package else version(n))
     assert cache_folder("repsam_tiny") != folder
+
+
+def test_code_that_networks_are_made_by_has_graphs_of_its_own(tmp_path: Path) -> None:
+    package = Path(__file__).parents[2] / "repsam_ros"
+    shutil.copytree(package, tmp_path / "repsam_ros", ignore=shutil.ignore_patterns("*.pyc"))
+    (tmp_path / "models").mkdir()
+    shutil.copy(package.parent / "models" / "manifest.yaml", tmp_path / "models")
+    parts = ["network/build.py", "network/backbones/sam2.py", "methods/lora.py", "export/graphs.py"]
+    code = (
+        "from pathlib import Path\n"
+        "from repsam_ros.backends._graph_folder import cache_folder\n"
+        f"for part in {['cli/main.py', *parts]}:\n"
+        "    path = Path('repsam_ros', part)\n"
+        "    path.write_text(path.read_text() + '# another revision\\n')\n"
+        "    print(cache_folder('repsam_tiny').name)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    names = done.stdout.split()
+    assert names[0] == cache_folder("repsam_tiny").name
+    assert len(set(names)) == 1 + len(parts)
 
 
 def test_an_unknown_model_lists_what_exists() -> None:
