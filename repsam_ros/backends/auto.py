@@ -10,6 +10,7 @@ import platform
 import statistics
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -56,55 +57,50 @@ def build(config: BackendConfig) -> Backend:
 
 
 def _fastest(config: BackendConfig) -> Backend:
-    backends, problems = _opened(config)
-    try:
-        reference = _reference(config, backends)
-        times_s: dict[str, float] = {}
-        for name, backend in backends.items():
-            report = check_backend(backend, reference)
-            if report.passed:
-                times_s[name] = _frame_s(backend)
-            else:
-                problems[name] = str(report)
-        if not times_s:
-            raise BackendError(f"no backend works here: {_listed(problems)}")
-    except BaseException:
-        _close(backends)
-        raise
+    times_s: dict[str, float] = {}
+    problems: dict[str, str] = {}
+    with closing(_reference(config)) as reference:
+        for name in backend_names():
+            if name == __name__.rpartition(".")[2]:
+                continue
+            try:
+                times_s[name] = _checked_frame_s(replace(config, name=name), reference)
+            except RepsamError as error:
+                problems[name] = str(error)
     order = sorted(times_s, key=lambda name: times_s[name])
     found = ", ".join(f"{name} {1e3 * times_s[name]:.0f} ms" for name in order)
-    unused = f"; not {_listed(problems)}" if problems else ""
-    _log.info("auto: %s is the fastest: %s a frame%s", order[0], found, unused)
-    fastest = backends.pop(order[0])
-    _close(backends)
-    if reference is not fastest and reference not in backends.values():
-        reference.close()
-    return fastest
-
-
-def _opened(config: BackendConfig) -> tuple[dict[str, Backend], dict[str, str]]:
-    """Backends that open on this device and precision, and why the others do not."""
-    backends: dict[str, Backend] = {}
-    problems: dict[str, str] = {}
-    for name in backend_names():
-        if name == __name__.rpartition(".")[2]:
-            continue
+    for name in order:
         try:
-            backends[name] = open_backend(replace(config, name=name))
+            backend = open_backend(replace(config, name=name))
         except RepsamError as error:
             problems[name] = str(error)
-    return backends, problems
+            continue
+        unused = f"; not {_listed(problems)}" if problems else ""
+        _log.info("auto: %s is the fastest: %s a frame%s", name, found, unused)
+        return backend
+    raise BackendError(f"no backend works here: {_listed(problems)}")
 
 
-def _reference(config: BackendConfig, backends: Mapping[str, Backend]) -> Backend:
+def _checked_frame_s(config: BackendConfig, reference: Backend) -> float:
+    """Time of a frame; the backend is closed again, so that one at a time takes memory.
+
+    Raises:
+        RepsamError: It cannot be opened, fails, or computes something else than the reference.
+    """
+    with closing(open_backend(config)) as backend:
+        report = check_backend(backend, reference)
+        if not report.passed:
+            raise BackendError(str(report))
+        return _frame_s(backend)
+
+
+def _reference(config: BackendConfig) -> Backend:
     """PyTorch in float32 on the CPU, else the graphs that were held against it on export."""
-    wanted = replace(config, device="cpu", precision="fp32", compile=False)
     problems: dict[str, str] = {}
     for name in _REFERENCES:
-        if wanted == config and name in backends:
-            return backends[name]
+        wanted = replace(config, name=name, device="cpu", precision="fp32", compile=False)
         try:
-            return open_backend(replace(wanted, name=name))
+            return open_backend(wanted)
         except RepsamError as error:
             problems[name] = str(error)
     raise BackendError(f"no backend works here: {_listed(problems)}")
@@ -148,9 +144,5 @@ def _read(path: Path) -> str | None:
 
 
 def _listed(problems: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {problem}" for name, problem in problems.items())
-
-
-def _close(backends: Mapping[str, Backend]) -> None:
-    for backend in backends.values():
-        backend.close()
+    """In one line; what run-times say may have several."""
+    return "; ".join(f"{name}: {' '.join(what.split())}" for name, what in problems.items())

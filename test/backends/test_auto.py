@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from repsam_ros.backends import BackendConfig, open_backend
+from repsam_ros.backends._graph_folder import cache_folder
 from repsam_ros.errors import BackendError
 
 pytest.importorskip("onnxruntime")
@@ -63,6 +65,32 @@ def test_without_a_place_for_it_the_choice_is_made_at_each_start_and_that_is_sai
         lines = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
         assert lines[-1].startswith(f"auto: looked for anew at each start, {cache}")
         assert lines[-1].endswith("Not a directory")
+
+
+def test_one_that_fails_when_it_runs_is_passed_over(
+    make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("torch")
+    caplog.set_level(logging.INFO)
+    # In the place of the model's own graphs are some for pictures of another size, which open.
+    kept = cache_folder("repsam_tiny")
+    kept.parent.mkdir(parents=True)
+    make_folder(fp32=0).rename(kept)
+    assert open_backend(BackendConfig("auto", threads=1)).info().name == "torch"
+    (line,) = [r.getMessage() for r in caplog.records if " is the fastest" in r.getMessage()]
+    assert "auto: torch is the fastest: torch " in line
+    assert "onnxruntime: ONNX Runtime failed" in line
+
+
+def test_where_all_fail_each_is_named_with_its_reason(make_folder: MakeFolder) -> None:
+    folder = make_folder(fp32=0)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["model"]["canvas_px"] = [64, 64]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(BackendError, match="no backend works here: ") as caught:
+        open_backend(auto(folder))
+    assert "onnxruntime: ONNX Runtime failed: " in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_graphs_that_compute_something_else_are_not_taken(make_folder: MakeFolder) -> None:
