@@ -19,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for the results, default %(default)s",
     )
     parser.add_argument(
-        "--bag", type=Path, help="play this bag; default: DIR/bag, rendered where it is missing"
+        "--bag",
+        type=Path,
+        help="play this bag; default: DIR/bag, rendered where it does not hold N frames",
     )
     parser.add_argument(
         "--frames", type=int, default=6, metavar="N", help="to render, default %(default)s"

@@ -37,15 +37,23 @@ _STEPS = (
 
 
 def make_demo_bag(path: Path, seed: int, count: int, rate_hz: float) -> None:
-    """Renders a bag where there is no whole one yet."""
-    try:
-        bag_info(path)
-    except DatasetError:
-        from repsam_ros.simulation.frames import render_frames
+    """Renders a bag where there is no whole one of ``count`` frames yet.
 
-        width, height = _SIZE_PX
-        frames = track(render_frames(seed, count, width, height), count, "rendering")
-        write_bag(path, frames, rate_hz, "sqlite3", overwrite=True)
+    A bag that another tool recorded is left as it is.
+    """
+    try:
+        names = bag_info(path).names
+    except DatasetError:  # none, or one that broke off
+        pass
+    else:
+        if not names or len(names) == count:
+            return
+
+    from repsam_ros.simulation.frames import render_frames
+
+    width, height = _SIZE_PX
+    frames = track(render_frames(seed, count, width, height), count, "rendering")
+    write_bag(path, frames, rate_hz, "sqlite3", overwrite=True)
 
 
 def run_demo(bag: Path, out: Path) -> str:
