@@ -26,6 +26,15 @@ def test_the_systemd_unit_runs_a_command_that_exists() -> None:
     assert (args.namespace, args.camera) == ("repsam", "camera/camera")
 
 
+def test_the_guide_names_fast_dds_settings_where_the_units_environment_has_them() -> None:
+    unit = (OPERATIONS / "repsam.service").read_text()
+    guide = (ROOT / "docs" / "operations.md").read_text()
+    prefix = re.search(r"^ExecStart=(\S+)/bin/repsam ", unit, re.MULTILINE)
+    profile = re.search(r"export FASTRTPS_DEFAULT_PROFILES_FILE=(\S+)", guide)
+    assert prefix is not None and profile is not None
+    assert profile[1] == f"{prefix[1]}/share/repsam_ros/config/fastdds.xml"
+
+
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")

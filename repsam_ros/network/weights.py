@@ -193,6 +193,7 @@ def load_network(name_or_path: str, found: ModelFile | None = None) -> tuple[Rep
         raise CheckpointError(
             f"{model.path} holds no prompt head and no depth fusion, only SAM; "
             f"train them from it: repsam train CONFIG --set start_from={name_or_path}"
+            " --set network.backbone=NAME --out DIR"
         )
     try:
         content = json.loads(metadata["network"])

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 import torch
 
+from repsam_ros.cli.main import load_verb, verb_parser
 from repsam_ros.config import read_yaml
 from repsam_ros.errors import CheckpointError, ConfigError
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
@@ -128,5 +130,8 @@ def test_a_sam_checkpoint_fills_what_sam_has(network: RepSam, tmp_path: Path) ->
     load_weights(target, str(path))
     assert all(torch.equal(target.state_dict()[name], value) for name, value in state.items())
     assert torch.equal(target.prompt_head.output.weight, before)
-    with pytest.raises(CheckpointError, match="no prompt head"):
+    with pytest.raises(CheckpointError, match="no prompt head") as error:
         load_network(str(path))
+    command = shlex.split(str(error.value).partition("repsam train ")[2])
+    args = verb_parser("train", load_verb("train")).parse_args(command)
+    assert args.overrides == [f"start_from={path}", "network.backbone=NAME"]
