@@ -31,12 +31,13 @@ class ExecutorThread:
         self._thread = threading.Thread(target=self._spin, name="executor", daemon=True)
         self._thread.start()
 
-    def stop(self, timeout_s: float = 2.0) -> None:
-        """Ends it after the callback in work, or leaves that alone after ``timeout_s``."""
+    def stop(self, timeout_s: float = 2.0) -> bool:
+        """Ends it after the callback in work; False when that takes more than ``timeout_s``."""
         if self._thread.is_alive():
             # In its own thread: from elsewhere it takes away what the thread is about to wait for.
             self._executor.create_task(self._executor.shutdown)
             self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _spin(self) -> None:
         try:

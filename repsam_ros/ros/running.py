@@ -26,6 +26,9 @@ from repsam_ros.ros.shared_memory import enlarge_shared_memory
 EXIT_FAILURE = 1
 EXIT_BAD_SETUP = 2
 
+# What a transition or frame in work gets at the end; ros2 launch gets rough after 5 s.
+_LAST_WORK_S = 2.0
+
 
 def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = None) -> int:
     """Makes and spins a node.
@@ -54,7 +57,7 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
     core_logger.setLevel(logging.INFO)
     core_logger.addHandler(handler)
     try:
-        return _spin(node, stop)
+        code, is_over = _spin(node, stop)
     finally:
         core_logger.removeHandler(handler)
         rclpy.utilities.try_shutdown()
@@ -62,6 +65,12 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
         # a late signal would kill the process and its exit code.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+    if not is_over:
+        # The interpreter's end would abort the process, with a thread inside a C++ library.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 class RosLogHandler(logging.Handler):
@@ -82,7 +91,8 @@ class RosLogHandler(logging.Handler):
             self._logger.info(text)
 
 
-def _spin(node: ManagedNode, stop: threading.Event) -> int:
+def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
+    """Runs the node; the exit code, and whether all of its threads have ended."""
     node.failed = stop.set
     # The main thread only waits: a Python signal handler runs there at once, while inside
     # the executor it would run after the next message.
@@ -90,11 +100,23 @@ def _spin(node: ManagedNode, stop: threading.Event) -> int:
     if node.value("autostart"):
         node.autostart()
     stop.wait()
-    node.close()
-    executor.stop()
+    errors: list[Exception] = []
+    closing = threading.Thread(target=_close, args=(node, errors), name="close", daemon=True)
+    closing.start()
+    closing.join(_LAST_WORK_S)
+    is_over = executor.stop() and not closing.is_alive()
     if executor.crash is not None:
-        trace = "".join(traceback.format_exception(executor.crash))
+        errors.append(executor.crash)
+    for error in errors:
+        trace = "".join(traceback.format_exception(error))
         node.get_logger().fatal(f"stopped by an unexpected error:\n{trace}")
-    failed = executor.crash is not None or node.failure is not None
+    code = EXIT_FAILURE if errors or node.failure is not None else 0
     node.destroy_node()
-    return EXIT_FAILURE if failed else 0
+    return code, is_over
+
+
+def _close(node: ManagedNode, errors: list[Exception]) -> None:
+    try:
+        node.close()
+    except Exception as error:  # noqa: BLE001 - kept for the main thread
+        errors.append(error)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
 import pytest
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 
 from repsam_ros.ros.processes import ChildProcess, ProcessGroup, node_command, wait_until
-from repsam_ros.ros.session import private_environment
+from repsam_ros.ros.session import Session, environment_set, private_environment
 
 pytestmark = pytest.mark.ros
 
@@ -47,6 +50,57 @@ class Failing(ManagedNode):
 
 sys.exit(run_node(Failing))
 """
+SLOW_TO_CONFIGURE = """
+import sys, rclpy
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Slow(ManagedNode):
+    def __init__(self):
+        super().__init__("slow", ())
+    def configure(self):
+        context = Context()
+        rclpy.init(context=context)
+        elsewhere = SingleThreadedExecutor(context=context)
+        print("configuring")
+        while True:  # like a model that loads for long: now in a library, now in Python
+            elsewhere.spin_once(0.01)
+
+sys.exit(run_node(Slow))
+"""
+SLOW_FRAME = """
+import sys, time
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Slow(ManagedNode):
+    def __init__(self):
+        super().__init__("slow", ())
+    def subscribe(self):
+        self.submit(1)
+    def process(self, job):
+        print("working")
+        time.sleep(3600)
+
+sys.exit(run_node(Slow))
+"""
+FAILING_END = """
+import sys
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Failing(ManagedNode):
+    def __init__(self):
+        super().__init__("failing", ())
+    def subscribe(self):
+        print("active")
+    def cleanup(self):
+        {}["missing"]
+
+sys.exit(run_node(Failing))
+"""
 
 
 def start(group: ProcessGroup, code: str, *parameters: str) -> ChildProcess:
@@ -73,6 +127,40 @@ def test_unexpected_error_in_a_callback_ends_the_process_loudly() -> None:
         child = start(group, FAILING_CALLBACK)
         assert child.wait(PATIENCE_S) == 1
         wait_until(lambda: any("IndexError" in line for line in child.lines), 5.0, "trace")
+
+
+def test_an_interrupt_in_the_middle_of_configure_ends_it_cleanly() -> None:
+    environment = private_environment()
+    with (
+        environment_set(environment),
+        ProcessGroup(environment) as group,
+        Session("test") as session,
+    ):
+        child = start(group, SLOW_TO_CONFIGURE)
+        client = session.node.create_client(ChangeState, "/slow/change_state")
+        session.wait_until(client.service_is_ready, PATIENCE_S, "the service")
+        configure = Transition(id=Transition.TRANSITION_CONFIGURE)
+        client.call_async(ChangeState.Request(transition=configure))
+        session.wait_until(lambda: "configuring" in child.lines, PATIENCE_S, "the transition")
+        child.send(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+
+
+def test_an_interrupt_in_the_middle_of_a_frame_does_not_wait_for_it() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, SLOW_FRAME, "autostart:=true")
+        wait_until(lambda: "working" in child.lines, PATIENCE_S, "the frame")
+        child.send(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+
+
+def test_unexpected_error_at_the_end_is_told() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, FAILING_END, "autostart:=true")
+        wait_until(lambda: "active" in child.lines, PATIENCE_S, "the node")
+        child.send(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 1
+        wait_until(lambda: any("KeyError" in line for line in child.lines), 5.0, "trace")
 
 
 def test_security_without_its_files_or_libraries_is_refused_in_one_line(tmp_path: Path) -> None:
