@@ -13,6 +13,8 @@ from launch.actions import (
     RegisterEventHandler,
     TimerAction,
 )
+from launch.condition import Condition
+from launch.conditions import IfCondition, UnlessCondition
 from launch.events import Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
@@ -26,10 +28,11 @@ LAUNCH = Path(__file__).parent
 LAST_FRAME_S = 5.0  # what the nodes get to finish the last frame
 
 
-def start_nodes(context: LaunchContext) -> list[Action]:
-    planner = value(context, "planner") == "true"
-    file = LAUNCH / ("grasping.launch.py" if planner else "perception.launch.py")
-    return [IncludeLaunchDescription(PythonLaunchDescriptionSource(str(file)))]
+def nodes_from(file: str, condition: Condition) -> IncludeLaunchDescription:
+    """An include of its own for each choice: --show-args then finds the arguments of both."""
+    return IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(LAUNCH / file)), condition=condition
+    )
 
 
 def play_when_active(context: LaunchContext) -> list[Action]:
@@ -63,6 +66,7 @@ def play_when_active(context: LaunchContext) -> list[Action]:
 
 
 def generate_launch_description() -> LaunchDescription:
+    planner = LaunchConfiguration("planner")
     return LaunchDescription(
         [
             DeclareLaunchArgument("bag", description="Folder of the recorded bag."),
@@ -88,6 +92,7 @@ def generate_launch_description() -> LaunchDescription:
                 description="QoS of the camera's subscriptions; reliable loses no frame.",
             ),
             OpaqueFunction(function=play_when_active),
-            OpaqueFunction(function=start_nodes),
+            nodes_from("grasping.launch.py", IfCondition(planner)),
+            nodes_from("perception.launch.py", UnlessCondition(planner)),
         ]
     )
