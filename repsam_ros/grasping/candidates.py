@@ -8,13 +8,14 @@ The hand is centred on the part of the object that it would hold
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.collisions import SeenSpace, least_height_m
+from repsam_ros.grasping.outlines import outlined_parts
 from repsam_ros.grasping.rejections import reject
 from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.grasping.slabs import Contact, Hands, Parts, Surface, held_parts
@@ -84,14 +85,43 @@ class Measurer:
         Args:
             pairs: (P, 2) pairs of an orientation and a point of the object.
         """
-        return self._measured(self._reach(*pairs.T), None)
+        rotation, sample = pairs.T
+        tips_m = self._reach(rotation, sample)
+        fits = np.flatnonzero(tips_m[0] >= _MIN_REACH_M)
+        self.rejected["table"] += len(tips_m) * (len(pairs) - len(fits))
+        rotation, sample, tips_m = rotation[fits], sample[fits], tips_m[:, fits]
+        step = self.target.step
+        part, low, high = outlined_parts(
+            self._surface.thinned(step), rotation, sample // step, tips_m, self.settings
+        )
+        # Where the table is the limit, once is enough.
+        rows = np.flatnonzero(np.diff(tips_m, axis=0, prepend=0) > 0)
+        pair = rows % max(len(fits), 1)
+        hands = Hands(rotation[pair], sample[pair], tips_m.take(rows))
+        ends = low.take(rows), high.take(rows)
+        return self._measured(hands, part.take(rows), ends, rough=True)[0]
 
     def closely(self, hands: Hands, seen: SeenSpace) -> Candidates:
         """Hands that would hold the object, unchecked for collisions."""
-        return self._measured(hands, seen)
+        settings, target = self.settings, self.target
+        part, low, high = held_parts(self._surface, hands, settings)
+        found, rows = self._measured(hands, part, (low, high), rough=False)
+        opening_m = settings.opening_m(found.parts_m)
+        known, behind = seen.finger_shares(
+            found.positions_m, found.rotations, opening_m, settings.gripper, target.instance_id
+        )
+        ends = low.take(rows), high.take(rows)
+        contacts = _contacts(ends, known, found.rotations, target.view, settings)
+        reasons = {
+            "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
+            "not_antipodal": contacts.min(axis=1) < settings.min_contact,
+        }
+        seen_terms = {"antipodal": contacts.mean(axis=1), "known": known.mean(axis=1)}
+        found = replace(found, terms=found.terms | seen_terms)
+        return found.take(np.flatnonzero(reject(reasons, self.rejected)))
 
-    def _reach(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> Hands:
-        """Hands at all depths, reaching less deep where the table is in the way."""
+    def _reach(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> NDArray[np.float64]:
+        """(L, P) reaches of the finger tips, less deep where the table is in the way."""
         settings, plane = self.settings, self.plane
         depths_m = np.sort(settings.depths_m)
         tips_m = np.repeat(depths_m[:, None], len(sample), axis=1)
@@ -103,42 +133,40 @@ class Measurer:
             room_m = plane.height_m(self.target.points_m[sample]) - corner_m
             room_m -= settings.table_clearance_m + 1e-6
             tips_m = np.minimum(tips_m, room_m / np.maximum(-axes[:, 2], 0.1))
-        fits = tips_m >= _MIN_REACH_M
-        self.rejected["table"] += int((~fits).sum())
-        fits[1:] &= tips_m[1:] > tips_m[:-1]  # where the table is the limit, once is enough
-        depth, pair = np.nonzero(fits)
-        return Hands(rotation[pair], sample[pair], tips_m[depth, pair])
+        return tips_m
 
     @cached_property
     def _surface(self) -> Surface:
         return Surface(
             (self.target.points_m - self.target.centroid_m).astype(np.float32),
             self.target.normals.astype(np.float32),
-            self.rotations.transpose(0, 2, 1).astype(np.float32),
+            self.rotations.transpose(2, 0, 1).astype(np.float32),
         )
 
-    def _measured(self, hands: Hands, seen: SeenSpace | None) -> Candidates:
+    def _measured(
+        self, hands: Hands, part: Parts, ends: tuple[Contact, Contact], *, rough: bool
+    ) -> tuple[Candidates, NDArray[np.intp]]:
+        """What is usable as far as the object and the table tell, and its rows among the hands."""
         settings = self.settings
-        step = self.target.step if seen is None else 1
-        part, low, high = held_parts(
-            self._surface.thinned(step), hands.thinned(step), settings, rough=seen is None
-        )
         span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
-        opening_m = settings.opening_m(span_m)
         positions_m, rotations, off_centre_m = self._centred(hands, part)
-        known, behind = np.ones((len(hands), 2)), np.zeros((len(hands), 2))
-        if seen is not None:
-            known, behind = seen.finger_shares(
-                positions_m, rotations, opening_m, settings.gripper, self.target.instance_id
-            )
-        contacts = _contacts(low, high, known, rotations, self.target.view, settings)
+        contacts = _contacts(ends, None, rotations, self.target.view, settings)
         lowest_m = np.full(len(hands), np.inf)
         upright = self.target.view
         if self.plane is not None:
             upright = -self.plane.normal
             lowest_m = least_height_m(
-                positions_m, rotations, opening_m, self.plane, settings.gripper
+                positions_m, rotations, settings.opening_m(span_m), self.plane, settings.gripper
             )
+        reasons = {
+            "too_wide": span_m > settings.max_width_m,
+            "palm": height_m > settings.gripper.finger_length_m,
+            "table": lowest_m < settings.table_clearance_m,
+            "workspace": ~settings.in_workspace(positions_m),
+        }
+        if not rough:
+            reasons["too_few_points"] = part.count < settings.min_points
+            reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
         terms = {
             "antipodal": contacts.mean(axis=1),
             "centroid": 1 - off_centre_m / _CENTROID_SCALE_M,
@@ -146,21 +174,12 @@ class Measurer:
             "clearance": (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
             "depth": height_m / _DEPTH_SCALE_M,
             "narrow": 1 - span_m / settings.gripper.opening_m,
-            "known": known.mean(axis=1),
+            "known": np.ones(len(hands)),
         }
-        reasons = {
-            "too_wide": span_m > settings.max_width_m,
-            "palm": height_m > settings.gripper.finger_length_m,
-            "table": lowest_m < settings.table_clearance_m,
-            "workspace": ~settings.in_workspace(positions_m),
-            "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
-        }
-        if seen is not None:
-            reasons["too_few_points"] = part.count < settings.min_points
-            reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
-        terms = {name: np.clip(values, 0, 1) for name, values in terms.items()}
+        terms = {name: np.minimum(np.maximum(values, 0), 1) for name, values in terms.items()}
         found = Candidates(hands, positions_m, rotations, span_m, terms)
-        return found.take(np.flatnonzero(reject(reasons, self.rejected)))
+        rows = np.flatnonzero(reject(reasons, self.rejected))
+        return found.take(rows), rows
 
     def _centred(
         self, hands: Hands, part: Parts
@@ -176,19 +195,23 @@ class Measurer:
 
 
 def _contacts(
-    low: Contact,
-    high: Contact,
-    known: NDArray[np.float64],
+    ends: tuple[Contact, Contact],
+    known: NDArray[np.float64] | None,
     rotations: NDArray[np.float64],
     view: NDArray[np.float64],
     settings: SearchSettings,
 ) -> NDArray[np.float64]:
-    """(H, 2) quality of both contacts; one whose face the camera cannot see earns some credit."""
+    """(H, 2) quality of both contacts; one whose face the camera cannot see earns some credit.
+
+    Args:
+        known: (H, 2) shares of the fingers in known space; all of them when None.
+    """
     result = np.empty((len(rotations), 2))
-    for side, contact in enumerate((low, high)):
-        outward = rotations[:, :, 1] * (1 if side else -1)
-        unseen = -(outward @ view) < _SEEN_COSINE
+    toward = rotations[:, :, 1] @ view
+    for side, (contact, outward) in enumerate(zip(ends, (-toward, toward), strict=True)):
+        unseen = -outward < _SEEN_COSINE
         # The back of a thick thing is no sheet: there the finger would not stand in seen space.
-        end = np.where(known[:, side] > 0.5, contact.ridge + contact.sheet, contact.ridge)
+        sheet = contact.sheet if known is None else contact.sheet * (known[:, side] > 0.5)
+        end = contact.ridge + sheet
         result[:, side] = np.maximum(contact.grip, settings.unseen_credit * unseen * end)
     return result

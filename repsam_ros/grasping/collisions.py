@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,18 +40,18 @@ class Obstacles:
         reach_m = np.linalg.norm(high_m - low_m) / 2 + off_m + np.linalg.norm(corner_m)
         offsets_m = self.points_m - ((low_m + high_m) / 2).astype(np.float32)
         squares = np.einsum("nd,nd->n", offsets_m, offsets_m)
-        return self._where(np.flatnonzero(squares < reach_m**2))
+        return self._take(np.flatnonzero(squares < reach_m**2))
 
     def others(self, instance_id: int) -> Obstacles:
         """All but the points of an object."""
-        return self._where(np.flatnonzero(self.ids != instance_id))
+        return self._take(np.flatnonzero(self.ids != instance_id))
 
     def thinned(self, step: int) -> Obstacles:
         """Every ``step``-th point, the whole plane."""
-        return self._where(slice(None, None, step))
+        return replace(self, points_m=self.points_m[::step], ids=self.ids[::step])
 
-    def _where(self, rows: Any) -> Obstacles:
-        return replace(self, points_m=self.points_m[rows], ids=self.ids[rows])
+    def _take(self, rows: NDArray[np.intp]) -> Obstacles:
+        return replace(self, points_m=self.points_m.take(rows, axis=0), ids=self.ids.take(rows))
 
     def openings_m(
         self,
@@ -88,22 +87,24 @@ class Obstacles:
             return np.zeros(0)
         # Relative to a nearby origin, single precision is good for micrometres.
         origin = positions_m.mean(axis=0)
-        axes = np.empty((3, 4, count), np.float32)  # axis of the hand, homogeneous coordinate
-        axes[:, :3] = rotations.transpose(2, 1, 0)
-        axes[:, 3] = -np.einsum("ci,cij->jc", positions_m - origin, rotations)
-        points_m = np.ones((len(self.points_m), 4), np.float32)
-        points_m[:, :3] = self.points_m - origin.astype(np.float32)
-        across, along, below = points_m @ axes  # (M, C) each
-        across, along = np.abs(across), np.abs(along)
+        axes = np.empty((3, count, 4), np.float32)  # axis of the hand, homogeneous coordinate
+        axes[..., :3] = rotations.transpose(2, 0, 1)
+        axes[..., 3] = -np.einsum("ci,cij->jc", positions_m - origin, rotations)
+        points_m = np.ones((4, len(self.points_m)), np.float32)
+        points_m[:3] = (self.points_m - origin.astype(np.float32)).T
+        across, along, below = axes @ points_m  # (C, M) each
         front = gripper.palm_front_m
         back = front - gripper.palm_length_m - self.settings.approach_m
         outside_m = gripper.opening_m / 2 + gripper.finger_thickness_m
-        near = across < max(gripper.palm_depth_m, gripper.finger_width_m) / 2
-        near &= along < max(gripper.palm_width_m / 2, outside_m)
-        near = np.flatnonzero(near & (below > back) & (below < gripper.tip_m))
-        point = near // count
-        hand = near - point * count
-        across, along, below = across.take(near), along.take(near), below.take(near)
+        half_m = max(gripper.palm_depth_m, gripper.finger_width_m) / 2
+        near = np.flatnonzero((np.abs(across) < half_m) & (below < gripper.tip_m))
+        off_m, below = np.abs(along.take(near)), below.take(near)
+        beside = (off_m < max(gripper.palm_width_m / 2, outside_m)) & (below > back)
+        some = np.flatnonzero(beside)
+        near, along, below = near.take(some), off_m.take(some), below.take(some)
+        across = np.abs(across.take(near))
+        hand = near // len(self.points_m)
+        point = near - hand * len(self.points_m)
         in_palm = across < gripper.palm_depth_m / 2
         in_palm &= (along < gripper.palm_width_m / 2) & (below <= front)
         beside = (across < gripper.finger_width_m / 2) & (along < outside_m)
@@ -189,26 +190,27 @@ class SeenSpace:
         # Points lie a context voxel (some 6 mm) apart, on slanted surfaces half as much again.
         self._cell = 0.010 / float(np.median(ranges_m)) if len(ranges_m) else 1.0
         cells, ahead = self._cells(offsets_m, ranges_m)
-        cells, ranges_m, ids = cells[ahead], ranges_m[ahead], ids[ahead]
-        self._low = cells.min(axis=0) if len(cells) else np.zeros(2, np.intp)
-        shape = tuple(cells.max(axis=0) - self._low + 1) if len(cells) else (1, 1)
-        place = tuple((cells - self._low).T)
-        self._nearest_m = np.full(shape, np.inf, np.float32)
+        cells, ranges_m, ids = cells[:, ahead], ranges_m[ahead], ids[ahead]
+        self._low = cells.min(axis=1) if len(ids) else np.zeros(2, np.intp)
+        self._shape = tuple(cells.max(axis=1) - self._low + 1) if len(ids) else (1, 1)
+        place = (cells[0] - self._low[0]) * self._shape[1] + cells[1] - self._low[1]
+        self._nearest_m = np.full(np.prod(self._shape), np.inf, np.float32)
         np.minimum.at(self._nearest_m, place, ranges_m)
-        self._nearest_id = np.full(shape, -1, np.int64)
-        nearest = ranges_m == self._nearest_m[place]
-        self._nearest_id[tuple(axis[nearest] for axis in place)] = ids[nearest]
+        self._nearest_id = np.full(len(self._nearest_m), -1, np.int64)
+        nearest = np.flatnonzero(ranges_m == self._nearest_m.take(place))
+        self._nearest_id[place.take(nearest)] = ids.take(nearest)
         self._nearest_m[self._nearest_id < 0] = -np.inf
 
     def _cells(
         self, offsets_m: NDArray[np.floating], ranges_m: NDArray[np.floating]
     ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-        local_m = offsets_m @ self._axes.astype(offsets_m.dtype)
+        right_m, below_m, depth_m = (
+            offsets_m @ axis for axis in self._axes.T.astype(offsets_m.dtype)
+        )
         # Wider than 80 degrees off the mean direction there is no image.
-        ahead = local_m[..., 2] > 0.17 * ranges_m
-        depth_m = np.where(ahead, local_m[..., 2] * self._cell, 1)
-        cells = np.floor(local_m[..., :2] / depth_m[..., None])
-        return np.where(ahead[..., None], cells, 0).astype(np.intp), ahead
+        ahead = depth_m > 0.17 * ranges_m
+        scale = 1 / np.where(ahead, depth_m * self._cell, np.inf)
+        return np.floor(np.stack((right_m * scale, below_m * scale))).astype(np.intp), ahead
 
     def look_up(self, points_m: NDArray[np.float64]) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
         """Whether (..., 3) places are known, and the instance in their line of sight.
@@ -219,8 +221,8 @@ class SeenSpace:
         offsets_m = points_m - self._viewpoint_m
         ranges_m = np.linalg.norm(offsets_m, axis=-1)
         cells, ahead = self._cells(offsets_m, ranges_m)
-        column, row = np.moveaxis(cells - self._low, -1, 0)
-        columns, rows = self._nearest_m.shape
+        column, row = cells[0] - self._low[0], cells[1] - self._low[1]
+        columns, rows = self._shape
         inside = ahead & (column >= 0) & (column < columns) & (row >= 0) & (row < rows)
         place = np.where(inside, column * rows + row, 0)
         known = inside & (ranges_m <= self._nearest_m.take(place) + self._margin_m)
@@ -241,12 +243,13 @@ class SeenSpace:
         """
         depths = np.linspace(gripper.palm_front_m, gripper.tip_m, 4)
         sides = (-gripper.finger_width_m / 3, gripper.finger_width_m / 3)
-        sign, x, z = np.meshgrid((-1.0, 1.0), sides, depths, indexing="ij")
-        local = np.empty((len(widths_m), *x.shape, 3))
-        local[..., 0], local[..., 2] = x, z
-        centre_m = (widths_m + gripper.finger_thickness_m) / 2
-        local[..., 1] = sign * centre_m[:, None, None, None]
-        places = np.einsum("cij,cfxzj->cfxzi", rotations, local)
-        known, instance = self.look_up(places + positions_m[:, None, None, None])
+        each = len(sides) * len(depths)
+        shape = (len(widths_m), 2, each)
+        local = np.empty((*shape, 3))
+        local[..., 0], local[..., 2] = np.repeat(sides, len(depths)), np.tile(depths, len(sides))
+        local[..., 1] = np.array((-0.5, 0.5))[:, None]
+        local[..., 1] *= (widths_m + gripper.finger_thickness_m)[:, None, None]
+        places = local.reshape(-1, 2 * each, 3) @ rotations.transpose(0, 2, 1)
+        known, instance = self.look_up(places + positions_m[:, None])
         behind = ~known & (instance >= 0) & (instance != instance_id)
-        return known.mean(axis=(2, 3)), behind.mean(axis=(2, 3))
+        return known.reshape(shape).mean(axis=2), behind.reshape(shape).mean(axis=2)

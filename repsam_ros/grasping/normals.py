@@ -12,7 +12,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.grasping.sight import image_axes
+from repsam_ros.grasping.sight import cross, image_axes
 
 _REACH_CELLS = 3
 _LEAST_CELL_RAD = 0.002
@@ -79,12 +79,13 @@ def _images(
     """
     place, width = np.zeros((2, len(rays_m)), np.intp)
     size = 0
+    ranges_m = np.maximum(np.linalg.norm(rays_m, axis=1), 1e-9)
+    unit = rays_m / ranges_m[:, None]
     ends = np.flatnonzero(np.diff(ids.astype(np.int64), prepend=-1, append=-1))
     for first, end in pairwise(ends):
-        rays = rays_m[first:end]
-        ranges_m = np.maximum(np.linalg.norm(rays, axis=1), 1e-9)
-        local = (rays / ranges_m[:, None]) @ image_axes(rays / ranges_m[:, None])
-        cell_rad = max(cell_m / float(np.median(ranges_m)), _LEAST_CELL_RAD)
+        rays = unit[first:end]
+        local = rays @ image_axes(rays)
+        cell_rad = max(cell_m / float(ranges_m[first:end].mean()), _LEAST_CELL_RAD)
         cells = local[:, :2] / np.maximum(local[:, 2:], _LEAST_COSINE) / cell_rad
         cells = np.floor(cells).astype(np.intp)
         cells += _REACH_CELLS - cells.min(axis=0)
@@ -114,8 +115,8 @@ def _least_axes(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     cosine = np.clip(determinant / np.maximum(2 * spread**3, 1e-30), -1, 1)
     least = 2 * spread * np.cos(np.arccos(cosine) / 3 + 2 * np.pi / 3)
     rows = np.array([[xx - least, xy, xz], [xy, yy - least, yz], [xz, yz, zz - least]])
-    across = np.cross(rows, rows[[1, 2, 0]], axisa=1, axisb=1)  # (3, N, 3)
-    lengths = np.linalg.norm(across, axis=2)
+    across = cross(rows.transpose(0, 2, 1), rows[[1, 2, 0]].transpose(0, 2, 1))  # (3, N, 3)
+    lengths = np.sqrt(np.einsum("pnd,pnd->pn", across, across))
     best = lengths.argmax(axis=0), np.arange(lengths.shape[1])
     longest = lengths[best][:, None]
     return np.where(longest > 1e-9, across[best] / np.maximum(longest, 1e-9), 0)

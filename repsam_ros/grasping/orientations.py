@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.grasping.settings import SearchSettings
+from repsam_ros.grasping.sight import cross
 from repsam_ros.grasping.targets import Target
 from repsam_ros.structures import Plane
 
@@ -81,9 +82,10 @@ def _rotations(target: Target, approaches: NDArray[np.float64], rolls: int) -> N
     narrow_rad = np.array([_narrow_side_rad(flat_mm[:, index]) for index in range(len(first))])
     turned = narrow_rad[:, None, None] + np.arange(rolls)[:, None] * (np.pi / rolls)
     result = np.empty((len(approaches), rolls, 3, 3))
-    result[..., 1] = np.cos(turned) * first[:, None] + np.sin(turned) * second[:, None]
+    cosine, sine = np.cos(turned), np.sin(turned)
+    result[..., 0] = sine * first[:, None] - cosine * second[:, None]
+    result[..., 1] = cosine * first[:, None] + sine * second[:, None]
     result[..., 2] = approaches[:, None]
-    result[..., 0] = np.cross(result[..., 1], result[..., 2])
     return result.reshape(-1, 3, 3)
 
 
@@ -112,6 +114,6 @@ def random_orientations(
 
 def perpendicular(axes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Two (A, 3) unit vectors that are perpendicular to each of (A, 3) axes and to each other."""
-    first = np.cross(axes, np.eye(3)[np.argmin(np.abs(axes), axis=1)])
+    first = cross(axes, np.eye(3)[np.argmin(np.abs(axes), axis=1)])
     first /= np.linalg.norm(first, axis=1, keepdims=True)
-    return first, np.cross(axes, first)
+    return first, cross(axes, first)

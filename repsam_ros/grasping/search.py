@@ -43,6 +43,8 @@ from repsam_ros.structures import Grasp, Plane, SceneCloud
 
 # So many candidates are looked at closely before, if none of them is a grasp, the next ones are.
 _AT_ONCE = 96
+# They are first tested against every so manyth obstacle: most that collide hit one of these.
+_THINNED = 12
 
 Propose = Callable[[Target, Plane | None, SearchSettings, Counter[str]], Orientations]
 Score = Callable[[Target, Candidates], NDArray[np.float64]]
@@ -120,6 +122,10 @@ class _Search:
     def _obstacles(self) -> Obstacles:
         return find_obstacles(self.cloud, self.settings)
 
+    @cached_property
+    def _some_obstacles(self) -> Obstacles:
+        return self._obstacles.thinned(_THINNED)
+
     def plan(self, instance_id: int, rejected: Counter[str], is_late: IsLate) -> list[Grasp]:
         plane, settings = self.cloud.support_plane, self.settings
         target = self._targets.get(instance_id)
@@ -128,16 +134,20 @@ class _Search:
             return []
         orientations = self.propose(target, plane, settings, rejected)
         measurer = Measurer(target, orientations.rotations, plane, settings, rejected)
-        rough, _ = self._best(target, measurer.roughly(orientations.pairs))
-        obstacles = self._obstacles.near(target.points_m)
+        rough = measurer.roughly(orientations.pairs)
+        order = np.argsort(-self.score(target, rough), kind="stable")
+        sparse = self._some_obstacles.near(target.points_m).others(instance_id)
         grasps: list[Grasp] = []
         count = min(len(rough), settings.max_checked_per_object)
         for start in range(0, count, _AT_ONCE):
             if grasps or is_late():
                 break
-            some = rough.take(np.arange(start, min(start + _AT_ONCE, count)))
-            hands = free_roughly(some, obstacles, instance_id, rejected).hands
+            some = rough.take(order[start : min(start + _AT_ONCE, count)])
+            hands = free_roughly(some, sparse, instance_id, rejected).hands
             found, scores = self._best(target, measurer.closely(hands, self._seen))
+            if not len(found):
+                continue
+            obstacles = self._obstacles.near(target.points_m)
             grasps = [
                 Grasp(
                     position_m=found.positions_m[index],

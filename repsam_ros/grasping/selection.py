@@ -12,8 +12,6 @@ from repsam_ros.grasping.candidates import Candidates
 from repsam_ros.grasping.collisions import Obstacles
 from repsam_ros.grasping.settings import SearchSettings
 
-# Candidates are first tested against every so manyth obstacle: most that collide hit one of these.
-_THINNED = 12
 _BATCH = 16
 
 IsLate = Callable[[], bool]
@@ -28,7 +26,7 @@ def choose(
     is_late: IsLate,
 ) -> list[tuple[int, float]]:
     """Rows of the chosen candidates, in their order, each with its opening in metres."""
-    found, alive, openings_m = _not_blocked(found, obstacles, instance_id, rejected)
+    openings_m = obstacles.openings_m(found.positions_m, found.rotations, found.parts_m)
     alike = _alike(found, settings)
     chosen: list[tuple[int, float]] = []
     waiting = np.ones(len(found), bool)
@@ -39,7 +37,7 @@ def choose(
         rejected["collision"] += int(np.isnan(free_m).sum())
         for best, opening_m in zip(batch, free_m, strict=True):
             if not np.isnan(opening_m) and len(chosen) < settings.max_grasps_per_object:
-                chosen.append((int(alive[best]), float(opening_m)))
+                chosen.append((int(best), float(opening_m)))
                 rejected["similar"] += int((waiting & alike[best]).sum())
                 waiting &= ~alike[best]
     return chosen
@@ -49,18 +47,11 @@ def free_roughly(
     found: Candidates, obstacles: Obstacles, instance_id: int, rejected: Counter[str]
 ) -> Candidates:
     """Those that a part of the other objects leaves, as roughly as they themselves are known."""
-    return _not_blocked(found, obstacles.others(instance_id), instance_id, rejected)[0]
-
-
-def _not_blocked(
-    found: Candidates, obstacles: Obstacles, instance_id: int, rejected: Counter[str]
-) -> tuple[Candidates, NDArray[np.intp], NDArray[np.float64]]:
-    """Those that a part of the obstacles leaves, their rows and the openings to try."""
     openings_m = obstacles.openings_m(found.positions_m, found.rotations, found.parts_m)
-    free_m = _free_opening_m(obstacles.thinned(_THINNED), found, openings_m, instance_id)
+    free_m = _free_opening_m(obstacles, found, openings_m, instance_id)
     rows = np.flatnonzero(~np.isnan(free_m))
     rejected["collision"] += len(found) - len(rows)
-    return found.take(rows), rows, openings_m[rows]
+    return found.take(rows)
 
 
 def _free_opening_m(

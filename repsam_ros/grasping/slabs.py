@@ -9,7 +9,7 @@ sheet by an approach from above. The two extremal patches of the part are the co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,10 +46,6 @@ class Hands:
     def take(self, keep: NDArray[np.intp]) -> Hands:
         return Hands(self.rotation[keep], self.sample[keep], self.tip_m[keep])
 
-    def thinned(self, step: int) -> Hands:
-        """The same hands on a surface of every ``step``-th point."""
-        return Hands(self.rotation, self.sample // step, self.tip_m)
-
 
 @dataclass(frozen=True)
 class Surface:
@@ -58,7 +54,7 @@ class Surface:
     Attributes:
         points_m: (N, 3) float32.
         normals: (N, 3) float32.
-        axes: (Q, 3, 3) float32 rows x, y, z of the grasp frame.
+        axes: (3, Q, 3) float32 axes x, y, z of the grasp frame.
     """
 
     points_m: NDArray[np.float32]
@@ -68,24 +64,50 @@ class Surface:
     def thinned(self, step: int) -> Surface:
         return Surface(self.points_m[::step], self.normals[::step], self.axes)
 
+    def seen_from(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> Local:
+        """All points in the frames of R orientations at as many samples."""
+        axes = np.empty((3, len(rotation), 4), np.float32)  # the last one is homogeneous
+        axes[..., :3] = self.axes[:, rotation]
+        axes[..., 3] = -np.einsum("ird,rd->ir", axes[..., :3], self.points_m[sample])
+        points_m = np.ones((4, len(self.points_m)), np.float32)
+        points_m[:3] = self.points_m.T
+        across_m, along_m, below_m = axes @ points_m
+        return Local(across_m, along_m, below_m, axes[1, :, :3] @ self.normals.T)
+
 
 @dataclass(frozen=True)
-class _Slabs:
-    """Points in the slabs of hands; slabs of hands that differ in their reach alone are one.
+class Local:
+    """N points of a surface in R frames, from their samples; (R, N) float32 each.
 
     Attributes:
-        point: (E,) number of each point.
-        rotation: (E,) its slab's orientation.
-        across_m: (E,) position across the fingers (along x), from the sample.
-        along_m: (E,) position along the closing axis, from the sample.
-        below_m: (E,) position along the approach, from the sample.
+        across_m: Position across the fingers (along x).
+        along_m: Position along the closing axis.
+        below_m: Position along the approach.
+        facing: Cosines between normals and the closing axis.
     """
 
-    point: NDArray[np.intp]
-    rotation: NDArray[np.intp]
     across_m: NDArray[np.float32]
     along_m: NDArray[np.float32]
     below_m: NDArray[np.float32]
+    facing: NDArray[np.float32]
+
+    def beside(
+        self, reach_m: float, deepest_m: NDArray[np.float32], settings: SearchSettings
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Entries, in order, within the fingers' width, a reach and a depth of each frame.
+
+        Args:
+            reach_m: Along the closing axis, to either side.
+            deepest_m: (R,) greatest positions along the approach.
+
+        Returns:
+            The (E,) numbers of the entries and their frames.
+        """
+        inside = np.abs(self.across_m) <= np.float32(settings.gripper.finger_width_m / 2)
+        inside &= np.abs(self.along_m) < np.float32(reach_m)
+        inside &= self.below_m <= deepest_m[:, None]
+        entry = np.flatnonzero(inside)
+        return entry, entry // self.across_m.shape[1]
 
 
 @dataclass(frozen=True)
@@ -106,6 +128,9 @@ class Contact:
     ridge: NDArray[np.float64]
     sheet: NDArray[np.float64]
 
+    def take(self, rows: NDArray[np.intp]) -> Contact:
+        return Contact(self.grip.take(rows), self.ridge.take(rows), self.sheet.take(rows))
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -118,42 +143,55 @@ class Parts:
         count: Number of points.
     """
 
-    low_m: NDArray[np.float64]
-    high_m: NDArray[np.float64]
-    top_m: NDArray[np.float64]
+    low_m: NDArray[np.floating]
+    high_m: NDArray[np.floating]
+    top_m: NDArray[np.floating]
     count: NDArray[np.intp]
+
+    def take(self, rows: NDArray[np.intp]) -> Parts:
+        return Parts(
+            self.low_m.take(rows),
+            self.high_m.take(rows),
+            self.top_m.take(rows),
+            self.count.take(rows),
+        )
 
 
 def held_parts(
-    surface: Surface, hands: Hands, settings: SearchSettings, *, rough: bool = False
+    surface: Surface, hands: Hands, settings: SearchSettings
 ) -> tuple[Parts, Contact, Contact]:
-    """The held parts and their contacts on the lower and upper end of the closing axis.
-
-    Args:
-        rough: The surface is thinned: a point or two are a patch, and it is taken for granted
-            that a surface ends where its seen part ends.
-    """
-    slabs, hand, entry = _cut(surface, hands, settings, 0.0 if rough else _BEYOND_M)
-    held = slabs.below_m.take(entry) <= hands.tip_m.astype(np.float32).take(hand)
-    inside, beyond = np.flatnonzero(held), np.flatnonzero(~held)
-    beyond_hand, beyond_m = hand.take(beyond), slabs.along_m.take(entry.take(beyond))
-    hand, entry = _connected(slabs, hand.take(inside), entry.take(inside), len(hands), settings)
-    along_m, across_m = slabs.along_m.take(entry), slabs.across_m.take(entry)
-    part = _part_of(hand, along_m, slabs.below_m.take(entry))
-    span_m = _span_m(across_m, hand)
+    """The held parts and their contacts on the lower and upper end of the closing axis."""
+    local = surface.seen_from(hands.rotation, hands.sample)
+    tip_m = hands.tip_m.astype(np.float32)
+    # A part that is not too wide, and the gap that ends it, lie within this reach.
+    reach_m = settings.max_width_m + gap_m(settings)
+    entry, hand = local.beside(reach_m, tip_m + np.float32(_BEYOND_M), settings)
+    along_m, below_m = local.along_m.take(entry), local.below_m.take(entry)
+    held = below_m <= tip_m.take(hand)
+    beyond = np.flatnonzero(~held)
+    beyond_hand, beyond_m = hand.take(beyond), along_m.take(beyond)
+    some = np.flatnonzero(held)
+    some = some.take(_connected(hand.take(some), along_m.take(some), len(hands), settings))
+    hand, along_m, entry = hand.take(some), along_m.take(some), entry.take(some)
+    across_m, starts = local.across_m.take(entry), first_of_each(hand)
+    part = Parts(
+        reduced(np.minimum, along_m, starts),
+        reduced(np.maximum, along_m, starts),
+        reduced(np.minimum, below_m.take(some), starts),
+        np.diff(starts, append=len(hand)),
+    )
+    span_m = extents_m(across_m, starts)
     contacts = []
     for sign, end_m in ((-1, part.low_m), (1, part.high_m)):
-        end_m = end_m.astype(np.float32)
-        patch = np.flatnonzero(sign * (end_m.take(hand) - along_m) <= _PATCH_M)
+        patch = np.flatnonzero(sign * (end_m.take(hand) - along_m) <= np.float32(_PATCH_M))
         outside_m = sign * (beyond_m - end_m.take(beyond_hand))
         under = (outside_m > 0) & (outside_m < gap_m(settings))
-        goes_on = np.bincount(beyond_hand[under], minlength=len(hands))
-        owner = hand.take(patch)
-        square = _span_m(across_m.take(patch), owner) / np.maximum(span_m, 1e-6)
-        ends = (goes_on < _SURFACE_GOES_ON_POINTS) & (square >= _SQUARE_SHARE)
-        facing = sign * _facing(surface, slabs, entry.take(patch))
-        least = 1 if rough else _FULL_PATCH_POINTS
-        contacts.append(_contact(owner, facing, square * ends, least, settings))
+        ends = np.bincount(beyond_hand[under], minlength=len(hands)) < _SURFACE_GOES_ON_POINTS
+        facing = sign * local.facing.take(entry.take(patch))
+        contact = patch_contact(
+            hand.take(patch), facing, across_m.take(patch), span_m, _FULL_PATCH_POINTS, settings
+        )
+        contacts.append(replace(contact, ridge=contact.ridge * ends, sheet=contact.sheet * ends))
     return part, contacts[0], contacts[1]
 
 
@@ -162,87 +200,19 @@ def gap_m(settings: SearchSettings) -> float:
     return settings.gripper.finger_thickness_m + settings.finger_clearance_m
 
 
-def _cut(
-    surface: Surface, hands: Hands, settings: SearchSettings, beyond_m: float
-) -> tuple[_Slabs, NDArray[np.intp], NDArray[np.intp]]:
-    """The slabs, and which of their entries each hand holds or has within ``beyond_m`` below.
-
-    Returns:
-        The slabs, and of all hands, one after the other, pairs of a hand and an entry.
-    """
-    places = len(surface.points_m)
-    slab, slab_of = np.unique(hands.rotation * places + hands.sample, return_inverse=True)
-    rotation, sample = np.divmod(slab, places)
-    tip_m = hands.tip_m.astype(np.float32) + np.float32(beyond_m)
-    deepest_m = np.full(len(slab), -np.inf, np.float32)
-    np.maximum.at(deepest_m, slab_of, tip_m)
-    slabs, row = _slabs(surface, rotation, sample, deepest_m, settings)
-    counts = np.bincount(row, minlength=len(slab))
-    mine = counts.take(slab_of)
-    shift = (np.cumsum(counts) - counts).take(slab_of) - (np.cumsum(mine) - mine)
-    hand = np.repeat(np.arange(len(hands)), mine)
-    entry = np.arange(len(hand)) + shift.take(hand)
-    kept = np.flatnonzero(slabs.below_m.take(entry) <= tip_m.take(hand))
-    return slabs, hand.take(kept), entry.take(kept)
-
-
-def _slabs(
-    surface: Surface,
-    rotation: NDArray[np.intp],
-    sample: NDArray[np.intp],
-    deepest_m: NDArray[np.float32],
-    settings: SearchSettings,
-) -> tuple[_Slabs, NDArray[np.intp]]:
-    """Points beside samples down to some depth, and the (E,) slab of each."""
-    # A part that is not too wide, and the gap that ends it, lie within this reach.
-    reach_m = np.float32(settings.max_width_m + gap_m(settings))
-    half_m = np.float32(settings.gripper.finger_width_m / 2)
-    places, count = len(surface.points_m), len(rotation)
-    local_m = surface.axes[rotation].reshape(-1, 3) @ surface.points_m.T
-    origin_m = local_m.reshape(count, 3, places)[np.arange(count), :, sample]
-    across_m = local_m[::3] - origin_m[:, :1]
-    inside = np.flatnonzero(np.abs(across_m) <= half_m)
-    row = inside // places
-    at = inside + (2 * places) * row  # in local_m
-    along_m = local_m.take(at + places) - origin_m[:, 1].take(row)
-    below_m = local_m.take(at + 2 * places) - origin_m[:, 2].take(row)
-    near = np.flatnonzero((np.abs(along_m) < reach_m) & (below_m <= deepest_m.take(row)))
-    inside, row = inside.take(near), row.take(near)
-    return _Slabs(
-        inside - row * places,
-        rotation.take(row),
-        across_m.reshape(-1).take(inside),
-        along_m.take(near),
-        below_m.take(near),
-    ), row
-
-
-def _facing(surface: Surface, slabs: _Slabs, entry: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(P,) cosines between the normals of entries and the closing axis."""
-    normals = surface.normals.take(slabs.point.take(entry), axis=0)
-    closing = surface.axes[:, 1].take(slabs.rotation.take(entry), axis=0)
-    facing: NDArray[np.float32] = np.einsum("pd,pd->p", normals, closing)
-    return facing
-
-
 def _connected(
-    slabs: _Slabs,
-    hand: NDArray[np.intp],
-    entry: NDArray[np.intp],
-    count: int,
-    settings: SearchSettings,
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The pairs whose entry belongs to the same part as the sample of their hand."""
+    hand: NDArray[np.intp], along_m: NDArray[np.float32], count: int, settings: SearchSettings
+) -> NDArray[np.intp]:
+    """Which points belong to the same part as the sample of their hand."""
     reach_m = settings.max_width_m + gap_m(settings)
     bins = int(np.ceil(2 * reach_m / _BIN_M))
-    column = ((slabs.along_m + np.float32(reach_m)) * np.float32(1 / _BIN_M)).astype(np.intp)
-    column = np.clip(column, 0, bins - 1).take(entry)
+    column = ((along_m + np.float32(reach_m)) * np.float32(1 / _BIN_M)).astype(np.intp)
+    column = np.minimum(column, bins - 1)
     occupied = np.zeros(count * bins, bool)
     occupied[hand * bins + column] = True
     centre, gap = int(reach_m / _BIN_M), max(1, round(gap_m(settings) / _BIN_M))
     left, right = _runs(occupied.reshape(count, bins), centre, gap)
-    kept = np.flatnonzero((column >= left.take(hand)) & (column <= right.take(hand)))
-    return hand.take(kept), entry.take(kept)
+    return np.flatnonzero((column >= left.take(hand)) & (column <= right.take(hand)))
 
 
 def _runs(
@@ -259,52 +229,56 @@ def _runs(
     return left, right
 
 
-def _part_of(
-    hand: NDArray[np.intp], along_m: NDArray[np.float32], below_m: NDArray[np.float32]
-) -> Parts:
-    starts = np.flatnonzero(np.diff(hand, prepend=-1))
-    if not len(starts):
-        none = np.zeros(0)
-        return Parts(none, none, none, np.zeros(0, np.intp))
-    return Parts(
-        np.minimum.reduceat(along_m, starts).astype(np.float64),
-        np.maximum.reduceat(along_m, starts).astype(np.float64),
-        np.minimum.reduceat(below_m, starts).astype(np.float64),
-        np.diff(starts, append=len(hand)),
-    )
+def first_of_each(hand: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Where the entries of each hand begin, the hands being in order."""
+    changes = np.ones(len(hand), bool)
+    changes[1:] = hand[1:] != hand[:-1]
+    return np.flatnonzero(changes)
 
 
-def _span_m(values_m: NDArray[np.float32], hand: NDArray[np.intp]) -> NDArray[np.float32]:
-    """(H,) extent of the values of each hand; every hand has some and they are in order."""
-    starts = np.flatnonzero(np.diff(hand, prepend=-1))
+def reduced(
+    function: np.ufunc, values: NDArray[np.float32], starts: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """(H,) minimum or maximum of the values of each hand."""
     if not len(starts):
         return np.zeros(0, np.float32)
-    extent: NDArray[np.float32] = np.maximum.reduceat(values_m, starts)
-    return extent - np.minimum.reduceat(values_m, starts)
+    result: NDArray[np.float32] = function.reduceat(values, starts)
+    return result
 
 
-def _contact(
+def extents_m(values_m: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.float32]:
+    """(H,) extent of the values of each hand."""
+    return reduced(np.maximum, values_m, starts) - reduced(np.minimum, values_m, starts)
+
+
+def patch_contact(
     hand: NDArray[np.intp],
     facing: NDArray[np.float32],
-    square: NDArray[np.floating],
+    across_m: NDArray[np.float32],
+    span_m: NDArray[np.float32],
     least: int,
     settings: SearchSettings,
 ) -> Contact:
-    """What the points of a patch say, from the cosines between normals and outward direction.
+    """What the points of a patch say of the end of a held part, whether or not the surface ends.
 
     Grip falls from full, facing the finger, to about half at the edge of the friction cone and
     none 10 degrees outside, as normals are noisy. Half of a patch is enough for a grip, since it
     also holds the rim of the face above.
 
     Args:
-        hand: (P,) hand of each point of a patch.
-        facing: (P,) their cosines.
-        square: (H,) how squarely to the finger the surface ends at the patch, 0 to 1.
+        hand: (P,) hand of each point of a patch, in order; every hand has some.
+        facing: (P,) cosines between their normals and the outward direction.
+        across_m: (P,) their positions across the fingers.
+        span_m: (H,) extent of the held parts across the fingers: where the patch has much less,
+            the surface does not end squarely to the finger.
         least: Number of points below which a patch gives less than a full grip.
     """
-    count = len(square)
+    count = len(span_m)
+    square = extents_m(across_m, first_of_each(hand)) / np.maximum(span_m, 1e-6)
+    square *= square >= _SQUARE_SHARE
     none, full = np.cos(np.arctan(settings.friction) + _BLUR_RAD), np.cos(_BLUR_RAD)
-    grip = np.clip((facing - none) / (full - none), 0, 1)
+    grip = (facing - np.float32(none)) * np.float32(1 / (full - none))
+    grip = np.minimum(np.maximum(grip, 0), 1)
     sizes = np.maximum(np.bincount(hand, minlength=count), 1)
     needed = np.maximum(sizes / 2, least)
     ridge = np.bincount(hand, np.abs(facing) < _RIDGE_COSINE, minlength=count) / sizes

@@ -33,7 +33,7 @@ def test_runs_agree_with_a_walk_from_the_centre(row: list[bool], centre: int, ga
 
 def surface_of(points: np.ndarray, normals: np.ndarray) -> Surface:
     """One orientation whose axes are those of the points."""
-    axes = np.eye(3, dtype=np.float32)[None]
+    axes = np.eye(3, dtype=np.float32)[:, None]
     return Surface(points.astype(np.float32), normals.astype(np.float32), axes)
 
 
@@ -65,7 +65,7 @@ def test_a_narrow_gap_does_not_split_the_part() -> None:
     y = np.concatenate((np.arange(0, 0.02, 0.003), np.arange(0.03, 0.05, 0.003)))
     points = plate(ACROSS, y, np.zeros(1))
     surface, hands = surface_of(points, np.zeros_like(points)), hand_at(points, (0, 0, 0), 0.01)
-    part, _, _ = held_parts(surface, hands, SETTINGS, rough=True)
+    part, _, _ = held_parts(surface, hands, SETTINGS)
     assert part.high_m[0] - part.low_m[0] == pytest.approx(0.048, abs=1e-3)
 
 
