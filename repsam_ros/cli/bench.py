@@ -31,7 +31,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-
     from repsam_ros.config import apply_overrides, build_config, to_plain, write_yaml
     from repsam_ros.evaluation.latency.config import BenchConfig
     from repsam_ros.evaluation.latency.report import make_table, write_report

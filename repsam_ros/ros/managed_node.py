@@ -48,8 +48,7 @@ class ManagedNode(SafeLifecycleNode):
         self.is_enabled = True
         self._worker: NewestWorker[Any] | None = None
         self._inputs: dict[str, Any] = {}
-        self._topics: dict[str, str] = {}
-        self._must_speak: set[str] = set()
+        self._must_speak: dict[str, str] = {}  # resolved topic by stream
         self._outputs: dict[str, Any] = {}
         self._active_since_s = time.monotonic()
         self._last_warning_s: dict[str, float] = {}
@@ -117,9 +116,8 @@ class ManagedNode(SafeLifecycleNode):
             else:
                 callback(msg)
 
-        self._topics[stream] = resolved
         if not may_be_silent:
-            self._must_speak.add(stream)
+            self._must_speak[stream] = resolved
         self._inputs[stream] = self.create_subscription(
             msg_type,
             topic,
@@ -234,7 +232,7 @@ class ManagedNode(SafeLifecycleNode):
         limit_s = self.value("max_silence_s")
         inputs, statistics, worker = list(self._inputs), self.statistics, self._worker
         silent = [
-            self._topics[stream]
+            self._must_speak[stream]
             for stream in inputs
             if stream in self._must_speak
             and statistics.silence_s(stream, self._active_since_s) > limit_s
