@@ -20,6 +20,7 @@ from rclpy.signals import SignalHandlerOptions
 from repsam_ros.errors import RepsamError
 from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.patient_answers import PatientAnswers
 from repsam_ros.ros.processes import stop_event
 from repsam_ros.ros.shared_memory import enlarge_shared_memory
 
@@ -94,6 +95,7 @@ class RosLogHandler(logging.Handler):
 def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
     """Runs the node; the exit code, and whether all of its threads have ended."""
     node.failed = stop.set
+    PatientAnswers(node)
     # The main thread only waits: a Python signal handler runs there at once, while inside
     # the executor it would run after the next message.
     executor = ExecutorThread(node, ended=stop.set)
