@@ -91,6 +91,8 @@ FORBIDDEN = {
     "grasping": ("adaptation", "network", *RESULTS),
     "network": ("adaptation", "datasets", "simulation", *RESULTS),
     "backends": ("adaptation", "datasets", "simulation", *RESULTS),
+    # Backends load what they adapt, and measurements load backends.
+    "methods": ("adaptation", "backends", "datasets", "simulation", *RESULTS),
     "datasets": ("adaptation", "network", *RESULTS),
     # It colours the depth of its contact sheet.
     "simulation": ("adaptation", "network", "perception", *(set(RESULTS) - {"presentation"})),

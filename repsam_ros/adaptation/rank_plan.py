@@ -10,16 +10,16 @@ import torch
 from numpy.typing import NDArray
 
 from repsam_ros.adaptation.cka.report import ROWS, read_cka_report
-from repsam_ros.adaptation.ranks import (
+from repsam_ros.errors import ConfigError
+from repsam_ros.methods import PARTS
+from repsam_ros.network.adapters import MODULES, rank_costs
+from repsam_ros.network.build import NetworkConfig, RepSam, build_network
+from repsam_ros.network.ranks import (
     WITHOUT_CKA,
     RankAllocation,
     RankSettings,
     allocate_ranks,
 )
-from repsam_ros.errors import ConfigError
-from repsam_ros.methods import PARTS
-from repsam_ros.network.adapters import MODULES, rank_costs
-from repsam_ros.network.build import NetworkConfig, RepSam, build_network
 from repsam_ros.paths import file_sha256
 from repsam_ros.presentation.charts import draw_chart
 
@@ -71,7 +71,7 @@ def plan_ranks(config: RanksConfig) -> RankAllocation:
     """The allocation that a configuration asks for; needs no weights.
 
     Raises:
-        ConfigError: As :func:`repsam_ros.adaptation.ranks.allocate_ranks`, or the report is
+        ConfigError: As :func:`repsam_ros.network.ranks.allocate_ranks`, or the report is
             unusable.
     """
     with torch.device("meta"):

@@ -19,9 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from repsam_ros import __version__
     from repsam_ros.adaptation.rank_plan import RanksConfig, draw_allocation, plan_ranks, text_table
-    from repsam_ros.adaptation.ranks import save_allocation
     from repsam_ros.config import load_config, to_plain
     from repsam_ros.images import write_png
+    from repsam_ros.network.ranks import save_allocation
 
     config = load_config(RanksConfig, args.config, args.overrides)
     allocation = plan_ranks(config)

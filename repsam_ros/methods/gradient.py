@@ -8,12 +8,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from repsam_ros.adaptation.ranks import RankSettings, allocate_ranks
 from repsam_ros.methods import Method, Training
 from repsam_ros.methods._adapted import Adapted
 from repsam_ros.methods._distributed_ranks import RankedSettings, require_data
 from repsam_ros.network.adapters import MODULES, rank_costs
 from repsam_ros.network.build import RepSam
+from repsam_ros.network.ranks import RankSettings, allocate_ranks
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from repsam_ros.adaptation.ranks import planned_for, read_allocation
 from repsam_ros.errors import ConfigError
 from repsam_ros.methods import Method, Training
 from repsam_ros.methods._adapted import Adapted
 from repsam_ros.methods._distributed_ranks import RankedSettings
 from repsam_ros.network.build import RepSam
+from repsam_ros.network.ranks import planned_for, read_allocation
 
 
 @dataclass(frozen=True)

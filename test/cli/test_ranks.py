@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from repsam_ros.adaptation.cka.report import CkaReport, LayerValues, write_cka_report
-from repsam_ros.adaptation.ranks import read_allocation
 from repsam_ros.cli.main import main
 from repsam_ros.images import read_color
 from repsam_ros.methods import Training, open_method
 from repsam_ros.network.build import NetworkConfig, build_network
+from repsam_ros.network.ranks import read_allocation
 from repsam_ros.paths import file_sha256, share_dir
 
 SHIPPED = share_dir() / "config" / "ranks"

@@ -13,7 +13,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
 from repsam_ros.methods import (
     PARTS,
@@ -34,6 +33,7 @@ from repsam_ros.network.adapter_files import (
     tuned_tensors,
 )
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
+from repsam_ros.network.ranks import RankAllocation, save_allocation
 
 SMALL = sam.BackboneSpec((32, 64), 32, 3, 2, (1, 2), 3, True, 16, 32, 0, 16)
 BASE = "ab" * 32

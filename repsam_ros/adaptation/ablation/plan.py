@@ -19,8 +19,8 @@ from repsam_ros.adaptation.ablation.config import (
 from repsam_ros.adaptation.ablation.results import BLOCK_PREFIX, run_key
 from repsam_ros.adaptation.ablation.score_matrices import RANDOM, UNIFORM
 from repsam_ros.adaptation.ablation.verdict import DEFINITIONS
-from repsam_ros.adaptation.ranks import RankSettings, allocate_ranks
 from repsam_ros.errors import ConfigError
+from repsam_ros.network.ranks import RankSettings, allocate_ranks
 
 
 @dataclass(frozen=True)

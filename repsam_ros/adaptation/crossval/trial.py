@@ -13,7 +13,6 @@ from repsam_ros.adaptation.crossval.folds import Folds
 from repsam_ros.adaptation.crossval.results import HELD_OUT, SIMULATED, FoldResult
 from repsam_ros.adaptation.image_scores import Scores, score_images
 from repsam_ros.adaptation.picture_sources import DataSettings
-from repsam_ros.adaptation.ranks import read_allocation
 from repsam_ros.adaptation.training import Trainer
 from repsam_ros.adaptation.training_config import TrainConfig, seeing
 from repsam_ros.backends.torch import find_device
@@ -22,6 +21,7 @@ from repsam_ros.datasets import open_dataset, select_frames
 from repsam_ros.evaluation.config import PipelineConfig
 from repsam_ros.evaluation.evaluate import predict_with
 from repsam_ros.methods import resolved_config
+from repsam_ros.network.ranks import read_allocation
 from repsam_ros.simulation.workers import one_thread
 
 

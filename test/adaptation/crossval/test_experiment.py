@@ -22,11 +22,11 @@ from repsam_ros.adaptation.crossval.results import FoldResult
 from repsam_ros.adaptation.crossval.trial import Trial, run_trial
 from repsam_ros.adaptation.image_scores import Scores
 from repsam_ros.adaptation.kept_runs import read_result
-from repsam_ros.adaptation.ranks import RankAllocation, save_allocation
 from repsam_ros.cli.main import main
 from repsam_ros.config import differences, load_config
 from repsam_ros.errors import ConfigError
 from repsam_ros.images import write_png
+from repsam_ros.network.ranks import RankAllocation, save_allocation
 from repsam_ros.network.weights import find_model
 from repsam_ros.paths import share_dir
 from repsam_ros.simulation.configuration import load_simulate_config

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from repsam_ros.adaptation.ranks import (
+from repsam_ros.errors import ConfigError
+from repsam_ros.network.ranks import (
     POLICIES,
     RankAllocation,
     RankSettings,
@@ -18,7 +19,6 @@ from repsam_ros.adaptation.ranks import (
     read_allocation,
     save_allocation,
 )
-from repsam_ros.errors import ConfigError
 
 REARRANGED = ("cka", "random", "reversed", "early", "late")
 LAYERS = np.linspace(0.3, 0.9, 8)
