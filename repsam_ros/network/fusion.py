@@ -63,7 +63,9 @@ class GatedAddition(nn.Module):
     def forward(self, tokens: Tensor, depth: Tensor, validity: Tensor) -> Tensor:
         """All (B, h, w, *); validity has one channel."""
         gate = torch.sigmoid(self.gate(torch.cat([tokens, depth, validity], -1)))
-        addition: Tensor = gate * self.project(depth)
+        # That is gate * project(depth), from a product that needs the gate: TensorRT would compute
+        # those of all additions early, in one, and keep them until the last block.
+        addition: Tensor = self.project(gate * depth) + (gate - 1) * self.project.bias
         return tokens + addition
 
 

@@ -51,9 +51,6 @@ def test_all_graphs_of_the_compact_model_compile_without_warnings(exported, tmp_
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(
-    reason="158 MB with TensorRT-RTX 1.7.1, for the encoder with depth geometry, fusion and skips"
-)
 def test_activations_of_vit_b_at_1024_are_small(tmp_path):
     """A bias of tokens x tokens, as in SAM's own attention, would need several times as much."""
     from repsam_ros.export.onnx_files import write_graphs

@@ -7,10 +7,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from segment_anything.modeling.image_encoder import Attention, ImageEncoderViT
+from torch import nn
 
 from repsam_ros.errors import ConfigError
 from repsam_ros.network.backbones import backbone_spec
 from repsam_ros.network.build import NetworkConfig, RepSam, build_network
+from repsam_ros.network.fusion import GatedAddition
 from repsam_ros.network.geometry import _dense_geometry, dense_geometry, prompt_relations
 from repsam_ros.network.sam import BackboneSpec, FusedAttention, ImageEncoder
 
@@ -172,3 +174,15 @@ def test_the_spread_of_nearly_flat_depth_is_no_rounding() -> None:
     window = 1 / depth[0, 30:35, 40:45].double()
     step = window.std(correction=0) / window.mean()
     assert exact[32, 42] == pytest.approx(torch.log1p(1e2 * step).item(), rel=0.02)
+
+
+def test_an_addition_is_what_the_gate_lets_through_of_the_projected_depth() -> None:
+    torch.manual_seed(0)
+    addition = GatedAddition(dim=12, depth_dim=5)
+    tokens, depth, validity = (torch.randn(2, 3, 4, size) for size in (12, 5, 1))
+    assert torch.equal(addition(tokens, depth, validity), tokens)
+    for values in addition.project.parameters():
+        nn.init.normal_(values)
+    gate = torch.sigmoid(addition.gate(torch.cat([tokens, depth, validity], -1)))
+    expected = tokens + gate * addition.project(depth)
+    torch.testing.assert_close(addition(tokens, depth, validity), expected)
