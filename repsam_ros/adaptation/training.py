@@ -174,10 +174,11 @@ class Trainer:
             "average": self.average,
             "optimizer": self.optimizer.state_dict(),
         }
-        with atomic_path(self.checkpoint_path) as temporary:
-            torch.save(state, temporary)
+        # Weights first: a run that ends between the two writes them once more when it goes on.
         with self.averaged():
             self._write_result(self.result_path)
+        with atomic_path(self.checkpoint_path) as temporary:
+            torch.save(state, temporary)
 
     def _write_result(self, path: Path) -> None:
         if self.record is not None:

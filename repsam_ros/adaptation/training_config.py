@@ -113,6 +113,21 @@ class TrainConfig:
         )
         if min(getattr(self, name) for name in positive) < 1:
             raise ConfigError(f"{', '.join(positive)} must be at least 1")
+        for name in ("background_prompts", "ema_decay", "depth_dropout", "color_dropout"):
+            if not 0 <= (value := getattr(self, name)) <= 1:
+                raise ConfigError(f"{name} must lie in 0..1, got {value:g}")
+        if self.depth_dropout + self.color_dropout > 1 + 1e-9:
+            raise ConfigError(
+                "depth_dropout and color_dropout must leave each picture one of both, got "
+                f"{self.depth_dropout:g} and {self.color_dropout:g}"
+            )
+        if not self.learning_rate > 0:
+            raise ConfigError(f"learning_rate must be positive, got {self.learning_rate:g}")
+        if not 0 <= self.warmup_steps <= self.steps:
+            raise ConfigError(
+                f"warmup_steps {self.warmup_steps} must lie in 0..steps, steps {self.steps}: "
+                "the learning rate would never be reached"
+            )
 
 
 def learning_rate(config: TrainConfig, step: int) -> float:

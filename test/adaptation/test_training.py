@@ -117,6 +117,21 @@ def test_a_killed_and_resumed_run_equals_an_unbroken_one(
     assert_same_run(whole, tmp_path)
 
 
+def test_a_checkpoint_never_stands_for_weights_that_were_not_written(
+    pool: Path, whole: Path, tmp_path: Path
+) -> None:
+    config = smoke(pool, "save_every=4")
+    train(config, tmp_path, "cpu", False, max_seconds=0)
+    result = tmp_path / "weights.safetensors"
+    result.unlink()
+    (result / "in the way").mkdir(parents=True)
+    with pytest.raises(OSError, match="weights"):
+        train(config, tmp_path, "cpu", True, float("inf"))
+    shutil.rmtree(result)
+    train(config, tmp_path, "cpu", True, float("inf"))
+    assert_same_run(whole, tmp_path)
+
+
 def frames(root: Path, count: int) -> Path:
     """A mOSD folder of ``count`` frames with two objects and pixels without truth."""
     rng = np.random.default_rng(0)
@@ -193,7 +208,7 @@ def test_frames_without_truth_teach_nothing(tmp_path: Path) -> None:
     root = frames(tmp_path / "frames", 1)
     write_png(root / "label" / "frame0.png", np.zeros((60, 80), np.uint16))
     change = on_frames(root, workers=0, augmentation=None)
-    config = load_config(TrainConfig, CONFIG, [change, "steps=1"])
+    config = load_config(TrainConfig, CONFIG, [change, "steps=1", "warmup_steps=1"])
     train(config, tmp_path / "run", "cpu", False, float("inf"))
     assert [(row["loss"], row["gradient_norm"]) for row in rows(tmp_path / "run")] == [(0, 0)]
 
@@ -302,6 +317,25 @@ def test_impossible_values_are_refused() -> None:
         TrainConfig(precision="int3")
     with pytest.raises(ConfigError, match="at least 1"):
         TrainConfig(steps=0)
+    with pytest.raises(ConfigError, match=r"ema_decay must lie in 0\.\.1, got 1\.5"):
+        TrainConfig(ema_decay=1.5)
+    with pytest.raises(ConfigError, match=r"background_prompts must lie in 0\.\.1, got -0\.1"):
+        TrainConfig(background_prompts=-0.1)
+    with pytest.raises(ConfigError, match=r"learning_rate must be positive, got -0\.001"):
+        TrainConfig(learning_rate=-1e-3)
+
+
+def test_a_picture_that_loses_depth_and_colour_is_refused() -> None:
+    """Shares of lost depth and lost colour of more than all pictures would overlap."""
+    TrainConfig(depth_dropout=0.6, color_dropout=0.4)
+    with pytest.raises(ConfigError, match=r"depth_dropout and color_dropout .* 0\.6 and 0\.5"):
+        TrainConfig(depth_dropout=0.6, color_dropout=0.5)
+
+
+def test_a_warm_up_that_outlasts_the_training_is_refused() -> None:
+    """The learning rate that was asked for would never be reached."""
+    with pytest.raises(ConfigError, match="warmup_steps 500 .* steps 200"):
+        TrainConfig(steps=200)
 
 
 @pytest.mark.parametrize("device", ["no_such_device", "cuda:99"])
