@@ -92,7 +92,7 @@ class Attempt:
         outcome: Its end.
         lifted_m: How much higher the target was at the end.
         held_s: How long the target was held up after the lift.
-        lifted_ids: Objects that were up at the end.
+        lifted_ids: Objects that were up at the end and in the hand, not on their way down.
         scene_after: The scene at rest, without the lifted objects.
     """
 
@@ -124,12 +124,12 @@ def execute(
     """
     trial = _Trial(scene, grasp, target_id, settings or ExecutionSettings(), film)
     outcome = trial.run()
-    rises_m = trial.rises_m()
-    lifted = tuple(scene.object_ids[row] for row in np.flatnonzero(rises_m >= LIFTED_M))
+    lifted = tuple(scene.object_ids[row] for row in np.flatnonzero(trial.lifted()))
     after = scene.moved(trial.world.placed()).without(*lifted)
     if outcome is not Outcome.PREGRASP_COLLISION:
         after = after.at_rest()
-    return Attempt(outcome, float(rises_m[trial.target]), trial.held_s, lifted, after)
+    lifted_m = float(trial.rises_m()[trial.target])
+    return Attempt(outcome, lifted_m, trial.held_s, lifted, after)
 
 
 class _Trial:
@@ -167,6 +167,12 @@ class _Trial:
     def rises_m(self) -> Array:
         """(N,) how much higher each object is than it was at rest."""
         return np.asarray(self.world.positions_m[:, 2] - self._resting_m[:, 2])
+
+    def lifted(self) -> NDArray[np.bool_]:
+        """(N,) which objects are up, and not falling: the hand carries them."""
+        rises_m = self.rises_m()
+        carried = np.isin(np.arange(len(rises_m)), list(self.world.carried()))
+        return np.asarray((rises_m >= LIFTED_M) & carried)
 
     def _step(self, tcp_m: Array, closing: bool) -> None:
         self.world.step(tcp_m, closing)
@@ -226,7 +232,8 @@ class _Trial:
             if self.rises_m()[self.target] < LIFTED_M:
                 return self._failure()
             self.held_s += PERIOD_S
-        return None
+        # Falling takes time: what left the hand a moment ago may still be high up.
+        return None if self.lifted()[self.target] else self._failure()
 
     def _all_left(self) -> bool:
         """Whether nothing touches the hand any more, and the hand is well above the target."""
@@ -236,9 +243,9 @@ class _Trial:
 
     def _failure(self) -> Outcome:
         """Why the target is not up."""
-        rises_m = self.rises_m()
-        rises_m[self.target] = 0.0
-        if rises_m.max() >= LIFTED_M:
+        lifted = self.lifted()
+        lifted[self.target] = False
+        if lifted.any():
             return Outcome.WRONG_OBJECT
         return Outcome.SLIPPED if self._gripped else Outcome.MISSED
 

@@ -157,3 +157,16 @@ class World:
             for geom in self._finger_geoms
         )
         return first, second
+
+    def carried(self) -> set[int]:
+        """Rows of the objects that the hand presses on, and of what these press on in turn.
+
+        What falls touches nothing. What stands on the table beside something held is among them.
+        """
+        pressed = self._data.contact.efc_address >= 0
+        owners = self._owner[self._data.contact.geom[pressed]]
+        pairs = owners[(owners != TABLE).all(axis=1)]
+        reached = {HAND}
+        while fresh := set(pairs[np.isin(pairs, list(reached)).any(axis=1)].ravel()) - reached:
+            reached |= fresh
+        return {int(row) for row in reached - {HAND}}

@@ -50,6 +50,13 @@ def down(
     return Grasp(np.array([x, y, z]), turn.as_matrix(), width_m, 1.0, 1)
 
 
+def fruit_by_its_top(share: float, friction: float) -> tuple[TrialScene, Grasp, HandSettings]:
+    """A fruit held above its middle, at this share of its height: the fingers squeeze it out."""
+    item = thing("fruit", 0.025, 0.025, 0.03)
+    grasp = down(0, 0, share * 2 * item.half_extents()[2], 0.075)
+    return on_table((item, (0, 0))), grasp, HandSettings(friction=friction)
+
+
 def ended_same(one: Attempt, other: Attempt) -> bool:
     return (
         (one.outcome, one.lifted_m, one.held_s, one.lifted_ids)
@@ -181,6 +188,26 @@ def test_what_falls_out_of_the_hand_is_at_rest_afterwards() -> None:
     after = execute(scene, down(0, 0, 0.07, 0.075), 1, weak).scene_after
     assert after.object_ids == (1,)
     assert np.allclose(after.at_rest().positions_m, after.positions_m, atol=1e-3)
+
+
+def test_what_falls_when_the_hold_ends_was_not_held() -> None:
+    scene, grasp, hand = fruit_by_its_top(0.85, 0.5)
+    whole = execute(scene, grasp, 1, ExecutionSettings(hand=hand, hold_s=3.0))
+    assert whole.outcome is Outcome.SLIPPED and whole.held_s > 0.5
+    # It was then below the height that counts; a little before it was falling above that.
+    brief = ExecutionSettings(hand=hand, hold_s=whole.held_s - 0.04)
+    attempt = execute(scene, grasp, 1, brief)
+    assert attempt.lifted_m > LIFTED_M
+    assert attempt.outcome is Outcome.SLIPPED
+    assert (attempt.lifted_ids, attempt.scene_after.object_ids) == ((), (1,))
+
+
+def test_what_falls_from_high_up_is_still_on_the_table_afterwards() -> None:
+    scene, grasp, hand = fruit_by_its_top(0.95, 0.8)
+    attempt = execute(scene, grasp, 1, ExecutionSettings(hand=hand))
+    assert attempt.outcome is Outcome.SLIPPED
+    assert attempt.lifted_m > LIFTED_M
+    assert (attempt.lifted_ids, attempt.scene_after.object_ids) == ((), (1,))
 
 
 @pytest.mark.parametrize(

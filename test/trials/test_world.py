@@ -88,6 +88,25 @@ def test_held_things_do_not_creep() -> None:
     assert np.abs(world.positions_m - before).max() < 1e-3
 
 
+def test_what_lies_on_a_held_thing_is_carried_and_its_neighbour_is_not() -> None:
+    below, beside = post(0.05).start.objects[0], post(0.03).start.objects[0]
+    items = (below, beside, beside)
+    positions = np.array([[0, 0, 0.025], [0, 0, 0.065], [0.15, 0, 0.015]])
+    quaternions = np.tile([1.0, 0.0, 0.0, 0.0], (3, 1))
+    scene = Scene("packed", items, positions, quaternions, np.zeros((0, 6)))
+    there = np.ones(3, bool)
+    # From the side, so that the palm is beside the tower.
+    sideways = Rotation.from_euler("Y", 0.5 * np.pi).as_matrix()
+    tcp_m = np.array([0.0, 0.0, 0.03])
+    world = World(
+        TrialScene(1, scene, ~there, positions, quaternions, there), HAND, tcp_m, sideways, 0.06
+    )
+    assert world.carried() == set()
+    run(world, tcp_m, 1.0, closing=True)
+    assert world.touching() == ({0}, {0})
+    assert world.carried() == {0, 1}
+
+
 def test_a_hand_on_the_table_feels_it() -> None:
     start_m = np.array([0.2, 0.0, 0.05])
     world = World(post(0.05), HAND, start_m, DOWN, 0.04)
