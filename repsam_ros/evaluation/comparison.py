@@ -16,9 +16,10 @@ from repsam_ros.errors import ConfigError, DatasetError, shortened
 from repsam_ros.metrics.labels import SCORE_NAMES, TITLES
 from repsam_ros.metrics.statistics import (
     BootstrapSettings,
-    bootstrap_intervals,
     equivalence_test,
     holm,
+    interval_text,
+    known_bounds,
     p_text,
     scene_groups,
     sign_flip_test,
@@ -110,7 +111,7 @@ def compare_runs(config: ComparisonConfig) -> dict[str, Any]:
     _check_same_frames(config, a, b)
     differences = b.values - a.values
     groups = scene_groups(a.scenes)
-    intervals = bootstrap_intervals(differences, config.bootstrap, groups).T
+    intervals = known_bounds(differences, config.bootstrap, groups)
     p = [sign_flip_test(column, groups, config.bootstrap.seed) for column in differences.T]
     scores = {}
     for k, (name, p_holm) in enumerate(zip(SCORE_NAMES, holm(p), strict=True)):
@@ -119,7 +120,7 @@ def compare_runs(config: ComparisonConfig) -> dict[str, Any]:
             "mean_a": round(float(a.values[:, k].mean()), 4),
             "mean_b": round(float(b.values[:, k].mean()), 4),
             "difference": round(float(column.mean()), 4),
-            "ci95": [round(float(bound), 4) for bound in intervals[k]],
+            "ci95": intervals[k],
             "p": p[k],
             "p_holm": float(p_holm),
             "p_equivalence": equivalence_test(column, config.margin, groups),
@@ -192,7 +193,7 @@ def _cells(comparison: dict[str, Any]) -> list[tuple[str, ...]]:
             f"{row['mean_a']:.2f}",
             f"{row['mean_b']:.2f}",
             f"{row['difference']:+.2f}",
-            f"{row['ci95'][0]:+.2f} to {row['ci95'][1]:+.2f}",
+            interval_text(row["ci95"], "+.2f"),
             *(p_text(row[key]) for key in ("p", "p_holm", "p_equivalence")),
             f"{row['wins']}/{row['losses']}",
         )

@@ -15,6 +15,7 @@ import numpy as np
 from repsam_ros.images import encode_jpeg, read_color
 from repsam_ros.metrics.labels import MAIN_SCORES, SCORE_NAMES, TITLES, ImageScores
 from repsam_ros.metrics.object_sizes import ObjectResult
+from repsam_ros.metrics.statistics import interval_text
 from repsam_ros.paths import write_text
 from repsam_ros.presentation.html_page import make_page, mapping_table, table, text
 from repsam_ros.presentation.score_plots import (
@@ -108,8 +109,8 @@ def text_table(metrics: dict[str, Any]) -> str:
     """The means with their intervals, for a terminal."""
     lines = [f"{'percent, mean over images':<26}{'mean':>7}   95 % interval"]
     for name in SCORE_NAMES:
-        low, high = metrics["ci95"][name]
-        lines.append(f"{TITLES[name]:<26}{metrics['mean'][name]:>7.1f}   {low:.1f} to {high:.1f}")
+        bounds = interval_text(metrics["ci95"][name], ".1f")
+        lines.append(f"{TITLES[name]:<26}{metrics['mean'][name]:>7.1f}   {bounds}")
     lines.append(f"{'images':<26}{metrics['n']:>7}")
     if "scenes" in metrics:
         lines.append(f"{'scenes, drawn as a whole':<26}{metrics['scenes']:>7}")
@@ -126,10 +127,9 @@ def _latency(metrics: dict[str, Any]) -> dict[str, str]:
 def _summary(metrics: dict[str, Any]) -> str:
     rows = []
     for name in SCORE_NAMES:
-        mean, (low, high) = metrics["mean"][name], metrics["ci95"][name]
-        rows.append(
-            [TITLES[name], f"{mean:.1f}", f"{low:.1f} to {high:.1f}", interval(mean, low, high)]
-        )
+        mean, bounds = metrics["mean"][name], metrics["ci95"][name]
+        drawn = interval(mean, *(bounds or (mean, mean)))
+        rows.append([TITLES[name], f"{mean:.1f}", interval_text(bounds, ".1f"), drawn])
     main = [k for k, name in enumerate(SCORE_NAMES) if name in MAIN_SCORES]
     return table(["score", "mean", "95 % interval", "0 to 100"], rows, main=main)
 

@@ -86,17 +86,29 @@ def means_with_intervals(
     Args:
         groups: See :func:`bootstrap_intervals`.
     """
-    bounds = bootstrap_intervals(values, settings, groups).T
+    bounds = known_bounds(values, settings, groups)
     return {
         "mean": {
             name: round(float(mean), 4)
             for name, mean in zip(names, values.mean(axis=0), strict=True)
         },
-        "ci95": {
-            name: [round(float(bound), 4) for bound in pair]
-            for name, pair in zip(names, bounds, strict=True)
-        },
+        "ci95": dict(zip(names, bounds, strict=True)),
     }
+
+
+def known_bounds(
+    values: NDArray[np.float64],
+    settings: BootstrapSettings,
+    groups: NDArray[np.intp] | None = None,
+) -> list[list[float] | None]:
+    """:func:`bootstrap_intervals` by column, with four decimals, as files have them.
+
+    None of a single unit, of which nothing can be known.
+    """
+    if (len(values) if groups is None else len(np.unique(groups))) < 2:
+        return [None] * values.shape[1]
+    bounds = bootstrap_intervals(values, settings, groups).T
+    return [[round(float(bound), 4) for bound in pair] for pair in bounds]
 
 
 def sign_flip_test(

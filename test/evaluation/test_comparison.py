@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,13 @@ def test_five_images_by_hand(tmp_path: Path) -> None:
     assert row["p_holm"] == 1
     assert row["ci95"][0] < 2 < row["ci95"][1]
     assert row["p_equivalence"] > 0.5
+
+
+def test_one_image_tells_nothing_of_others(tmp_path: Path) -> None:
+    result = compare(tmp_path, {"a": 50.0}, {"a": 60.0})
+    row = result["scores"]["overlap_f"]
+    assert (row["difference"], row["ci95"], row["p"], row["p_equivalence"]) == (10, None, 1, 1)
+    assert re.search(r"^Overlap F +50\.00 +60\.00 +\+10\.00 +- ", comparison_text(result), re.M)
 
 
 def test_swapping_runs_turns_signs(tmp_path: Path) -> None:

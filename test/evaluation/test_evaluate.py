@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -219,6 +220,18 @@ def test_intervals_are_over_scenes_where_they_are_known(tmp_path: Path) -> None:
     with (tmp_path / "per_image.csv").open() as file:
         assert [row["scene"] for row in csv.DictReader(file)] == ["a", "a", "b"]
     assert "scenes" not in run(perfect, tmp_path, Cameras())
+
+
+class OneImage(Scenes):
+    names = ["only"]
+
+
+def test_one_image_has_no_interval(tmp_path: Path) -> None:
+    metrics = run(perfect, tmp_path, OneImage())
+    assert (metrics["mean"]["overlap_f"], metrics["ci95"]["overlap_f"]) == (100, None)
+    assert re.search(r"^Overlap F +100\.0 +-$", text_table(metrics), re.MULTILINE)
+    page = (tmp_path / "report.html").read_text()
+    assert "100.0 to 100.0" not in page and "100.0" in page
 
 
 class NestedScenes(Scenes):

@@ -73,6 +73,13 @@ def test_means_and_intervals_go_by_name() -> None:
     assert told["ci95"]["a"] == pytest.approx(bounds[:, 0], abs=1e-4)
 
 
+@pytest.mark.parametrize("groups", [None, np.array([5])])
+def test_one_image_has_a_mean_and_no_interval(groups: np.ndarray | None) -> None:
+    values = np.array([[60.0, 70.0]])
+    told = means_with_intervals(("a", "b"), values, BootstrapSettings(50), groups)
+    assert told == {"mean": {"a": 60, "b": 70}, "ci95": {"a": None, "b": None}}
+
+
 def test_interval_of_few_images_is_that_of_student() -> None:
     values = np.random.default_rng(3).normal(50, 10, (12, 1))
     lower, upper = bootstrap_intervals(values, BootstrapSettings(20_000))[:, 0]

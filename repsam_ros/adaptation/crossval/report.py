@@ -19,8 +19,8 @@ from repsam_ros.errors import DatasetError
 from repsam_ros.metrics.labels import SCORE_NAMES
 from repsam_ros.metrics.statistics import (
     BootstrapSettings,
-    bootstrap_intervals,
     holm,
+    known_bounds,
     scene_groups,
     sign_flip_test,
 )
@@ -127,11 +127,11 @@ def _statistics(config: CrossvalConfig, table: ImageTable) -> dict[str, Any]:
     full = config.full_arm()
     arms: dict[str, dict[str, Any]] = {}
     for name, values in table.values.items():
-        low, high = bootstrap_intervals(values, config.bootstrap, groups)
+        bounds = known_bounds(values, config.bootstrap, groups)
         means = values.mean(axis=0)
         arms[name] = {
             "mean": _by_score(means),
-            "ci95": _by_score(np.stack([low, high], axis=1)),
+            "ci95": dict(zip(SCORE_NAMES, bounds, strict=True)),
             "share_of_full": None,
         }
         if full is not None and full.name in table.values:
@@ -184,14 +184,14 @@ def _compared(
     adjusted = np.stack([holm(column) for column in p.T], axis=1)
     rows = []
     for k, (arm, other) in enumerate(pairs):
-        low, high = bootstrap_intervals(differences[k], bootstrap, groups)
+        bounds = known_bounds(differences[k], bootstrap, groups)
         rows.append(
             {
                 "arm": arm,
                 "against": other,
                 "kind": kind,
                 "difference": _by_score(differences[k].mean(axis=0)),
-                "ci95": _by_score(np.stack([low, high], axis=1)),
+                "ci95": dict(zip(SCORE_NAMES, bounds, strict=True)),
                 "p": _by_score(p[k]),
                 "p_holm": _by_score(adjusted[k]),
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,15 @@ def _chart(title: str, ticks: list[str], points: list[dict[str, Any]]) -> NDArra
         _capital(title),
         "percent",
         {TITLES[name]: [point["mean"][name] for point in points] for name in MAIN_SCORES},
-        {TITLES[name]: [tuple(point["ci95"][name]) for point in points] for name in MAIN_SCORES},
+        {TITLES[name]: [_bounds(point, name) for point in points] for name in MAIN_SCORES},
         x_label="",
         ticks=ticks,
     )
+
+
+def _bounds(point: dict[str, Any], name: str) -> tuple[float, float]:
+    low, high = point["ci95"][name] or (math.nan, math.nan)
+    return low, high
 
 
 def _heads() -> list[str]:

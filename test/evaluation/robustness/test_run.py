@@ -79,6 +79,15 @@ def test_images_are_classed_by_their_objects(tmp_path: Path) -> None:
     ]
 
 
+def test_a_class_of_one_image_has_no_interval(tmp_path: Path) -> None:
+    run(tmp_path)
+    content = json.loads((tmp_path / "robustness.json").read_text())
+    single = [row for row in content["objects"] if row["images"] == 1]
+    assert single and all(row["ci95"]["overlap_f"] is None for row in single)
+    mean = single[0]["mean"]["overlap_f"]
+    assert f"| {mean:.1f} (-) |" in (tmp_path / "robustness.md").read_text()
+
+
 def test_a_level_scores_the_same_whatever_else_is_measured(tmp_path: Path) -> None:
     alone = run(tmp_path / "a", levels={"depth_lost": [0.5]})
     assert curve(alone, "depth_lost") == curve(run(tmp_path / "b"), "depth_lost")[1:2]
