@@ -142,8 +142,8 @@ setup(
     entry_points={
         "console_scripts": [
             f"repsam = {NAME}.cli.main:main",
-            f"perception_node = {NAME}.ros.perception_node:main",
-            f"grasp_planner_node = {NAME}.ros.grasp_planner_node:main",
+            f"perception_node = {NAME}.cli._nodes:perception_node",
+            f"grasp_planner_node = {NAME}.cli._nodes:grasp_planner_node",
         ],
     },
     # ros2 run and ros2 launch look for executables in lib/<package>; pip places its own

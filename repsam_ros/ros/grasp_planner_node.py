@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -37,7 +35,6 @@ from repsam_ros.ros.moveit_grasps import (
     moveit_grasp_type,
 )
 from repsam_ros.ros.qos import input_qos, output_qos
-from repsam_ros.ros.running import run_node
 from repsam_ros.ros.stamp_join import JoinedMessages, StampJoin
 from repsam_ros.structures import SceneCloud
 
@@ -193,12 +190,3 @@ def _summary(result: PlanResult) -> tuple[bool, str]:
     parts += [f"rejected: {causes}"] if causes else []
     parts += [f"{len(result.unfinished)} objects unfinished"] if result.unfinished else []
     return bool(result.grasps), "; ".join(parts)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of the executable ``grasp_planner_node``."""
-    return run_node(GraspPlannerNode, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

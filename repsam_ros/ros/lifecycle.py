@@ -60,8 +60,10 @@ class SafeLifecycleNode(LifecycleNode):
         return str(self._state_machine.current_state[1])
 
     def autostart(self) -> bool:
-        """Configures and activates; False when one of them failed."""
+        """Configures and activates; False when one of them failed, or someone else was first."""
         with self._transition_lock:
+            if self._is_closed or self.state != "unconfigured":
+                return False
             done = self.trigger_configure() == TransitionCallbackReturn.SUCCESS
             return done and self.trigger_activate() == TransitionCallbackReturn.SUCCESS
 

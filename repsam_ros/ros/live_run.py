@@ -140,7 +140,7 @@ def started_nodes(
         ProcessGroup(environment, on_line or _log_trouble) as processes,
     ):
         command = node_command(
-            "repsam_ros.ros.perception_node",
+            "perception_node",
             namespace=NAMESPACE,
             params_file=share_dir() / "config" / "perception.yaml",
             parameters={
@@ -155,7 +155,7 @@ def started_nodes(
         processes.start("perception node", command)
         if planner:
             command = node_command(
-                "repsam_ros.ros.grasp_planner_node",
+                "grasp_planner_node",
                 namespace=NAMESPACE,
                 params_file=share_dir() / "config" / "grasp_planner.yaml",
                 parameters=reliable,

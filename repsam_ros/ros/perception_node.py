@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from rclpy.callback_groups import MutuallyExclusiveCallbackGroup
@@ -24,7 +22,6 @@ from repsam_ros.ros.camera_inputs import subscribe_camera
 from repsam_ros.ros.hint_inputs import subscribe_hints
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.perception_output import PerceptionOutput
-from repsam_ros.ros.running import run_node
 from repsam_ros.ros.segment_requests import SegmentRequests
 
 
@@ -180,12 +177,3 @@ class PerceptionNode(ManagedNode):
             return response
         response.success, response.message = await self._requests.wait()
         return response
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point of the executable ``perception_node``."""
-    return run_node(PerceptionNode, argv)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

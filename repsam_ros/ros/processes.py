@@ -26,7 +26,7 @@ class ProcessError(RepsamError, RuntimeError):
 
 
 def node_command(
-    module: str,
+    executable: str,
     *,
     namespace: str = "",
     params_file: Path | None = None,
@@ -34,12 +34,13 @@ def node_command(
     remappings: Mapping[str, str] | None = None,
     log_level: str = "",
 ) -> list[str]:
-    """The command that runs a node module of this package.
+    """The command that runs a node of this package.
 
     Args:
+        executable: Its name, such as ``perception_node``.
         parameters: On top of ``params_file``; values as YAML.
     """
-    command = [sys.executable, "-m", module, "--ros-args"]
+    command = [sys.executable, "-m", "repsam_ros.cli._nodes", executable, "--ros-args"]
     if namespace:
         command += ["-r", f"__ns:=/{namespace.strip('/')}"]
     if params_file is not None:

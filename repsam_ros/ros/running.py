@@ -100,7 +100,8 @@ def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
     # the executor it would run after the next message.
     executor = ExecutorThread(node, ended=stop.set)
     if node.value("autostart"):
-        node.autostart()
+        # Not here: a signal has to end it while a model loads.
+        threading.Thread(target=node.autostart, name="autostart", daemon=True).start()
     stop.wait()
     errors: list[Exception] = []
     closing = threading.Thread(target=_close, args=(node, errors), name="close", daemon=True)

@@ -57,7 +57,7 @@ class RunSettings:
         topics, is_perception = camera_topics(self.camera_type), node == "perception"
         parameters = topics.parameters(self.camera) if is_perception else {}
         return node_command(
-            f"repsam_ros.ros.{node}_node",
+            f"{node}_node",
             namespace=self.namespace,
             params_file=self.params_file or share_dir() / "config" / f"{node}.yaml",
             parameters=parameters | dict(self.parameters.get(node, {})),

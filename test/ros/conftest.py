@@ -73,7 +73,7 @@ class Rig:
     def start(self, module: str, **options: Any) -> ChildProcess:
         """Runs a node module of the package."""
         name = module.removesuffix("_node")
-        return self.processes.start(name, node_command(f"repsam_ros.ros.{module}", **options))
+        return self.processes.start(name, node_command(module, **options))
 
     def start_perception(self, **parameters: str) -> ChildProcess:
         """Starts the perception node on the camera's topics, unconfigured."""

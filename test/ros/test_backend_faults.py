@@ -42,7 +42,7 @@ def build(config):
 NODE = """
 import sys
 import repsam_ros.backends
-from repsam_ros.ros.perception_node import main
+from repsam_ros.cli._nodes import perception_node as main
 
 repsam_ros.backends.__path__.append(sys.argv[1])
 sys.exit(main(sys.argv[2:]))

@@ -19,7 +19,7 @@ PATIENCE_S = 240.0
 
 SHUT_DOWN_FROM_OUTSIDE = """
 import sys, threading, rclpy
-from repsam_ros.ros.grasp_planner_node import main
+from repsam_ros.cli._nodes import grasp_planner_node as main
 threading.Timer(4.0, rclpy.shutdown).start()
 sys.exit(main())
 """
@@ -69,6 +69,19 @@ class Slow(ManagedNode):
             elsewhere.spin_once(0.01)
 
 sys.exit(run_node(Slow))
+"""
+INTERRUPTED_IMPORTS = """
+import os, signal, sys
+from repsam_ros.cli._nodes import NODES
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "rclpy":
+            print("importing", flush=True)
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupting())
+sys.exit(NODES[sys.argv.pop(1)]())
 """
 SLOW_FRAME = """
 import sys, time
@@ -146,6 +159,22 @@ def test_an_interrupt_in_the_middle_of_configure_ends_it_cleanly() -> None:
         assert child.wait(PATIENCE_S) == 0, child.last_words()
 
 
+def test_an_interrupt_in_the_middle_of_an_autostart_ends_it_cleanly() -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = start(group, SLOW_TO_CONFIGURE, "autostart:=true")
+        wait_until(lambda: "configuring" in child.lines, PATIENCE_S, "the transition")
+        child.send(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+
+
+@pytest.mark.parametrize("node", ["perception_node", "grasp_planner_node"])
+def test_an_interrupt_in_the_middle_of_the_imports_ends_it_cleanly(node: str) -> None:
+    with ProcessGroup(private_environment()) as group:
+        child = group.start("node", [sys.executable, "-c", INTERRUPTED_IMPORTS, node])
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+        assert child.last_words() == "importing"
+
+
 def test_an_interrupt_in_the_middle_of_a_frame_does_not_wait_for_it() -> None:
     with ProcessGroup(private_environment()) as group:
         child = start(group, SLOW_FRAME, "autostart:=true")
@@ -169,7 +198,7 @@ def test_security_without_its_files_or_libraries_is_refused_in_one_line(tmp_path
         "ROS_SECURITY_STRATEGY": "Enforce",
         "ROS_SECURITY_KEYSTORE": str(tmp_path),
     }
-    command = node_command("repsam_ros.ros.grasp_planner_node")
+    command = node_command("grasp_planner_node")
     with ProcessGroup({**private_environment(), **security}) as processes:
         child = processes.start("node", command)
         assert child.wait(PATIENCE_S) == 2, child.last_words()
@@ -182,7 +211,7 @@ def test_threads_of_the_network_sleep_while_they_wait() -> None:
     pytest.importorskip("torch")
     with ProcessGroup({**private_environment(), "OMP_DISPLAY_ENV": "true"}) as processes:
         parameters = {"autostart": "true", "backend": "torch"}
-        command = node_command("repsam_ros.ros.perception_node", parameters=parameters)
+        command = node_command("perception_node", parameters=parameters)
         child = processes.start("node", command)
         # The OpenMP library says so when it is loaded.
         wait_until(
