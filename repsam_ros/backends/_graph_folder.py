@@ -6,6 +6,9 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -35,6 +38,9 @@ _PACKAGES = (
     "torchvision",
     "transformers",
 )
+# Tens of megabytes for the compact model, over a gigabyte for large backbones; each revision of the
+# code has graphs of its own.
+MOST_CACHED = 6
 
 
 @dataclass(frozen=True)
@@ -137,7 +143,27 @@ def open_graphs(config: BackendConfig) -> GraphFolder:
         except OSError as error:
             reason = error.strerror or error
             raise BackendError(f"{folder} for graphs cannot be written: {reason}") from error
+        remove_unused(folder.parent)
+    with suppress(OSError):  # a cache that is only read keeps no order of use
+        os.utime(folder / MANIFEST)
     return GraphFolder(folder)
+
+
+def remove_unused(cache: Path, most: int = MOST_CACHED) -> None:
+    """Removes the folders of graphs that were not used for longest.
+
+    Args:
+        cache: The folder that they are in.
+        most: How many stay.
+    """
+    used_s = {}
+    for manifest in cache.glob(f"*/{MANIFEST}"):
+        with suppress(FileNotFoundError):  # another process may remove it too
+            used_s[manifest] = manifest.stat().st_mtime
+    for manifest in sorted(used_s, key=lambda manifest: used_s[manifest])[:-most]:
+        _log.info("%s is removed: %d others were used since", manifest.parent, most)
+        manifest.unlink(missing_ok=True)  # first, so that no one opens half a folder
+        shutil.rmtree(manifest.parent, ignore_errors=True)
 
 
 def cache_folder(model: str) -> Path:

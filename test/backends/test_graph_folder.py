@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,7 +14,12 @@ from pathlib import Path
 import pytest
 
 from repsam_ros.backends import BackendConfig
-from repsam_ros.backends._graph_folder import GraphFolder, cache_folder, open_graphs
+from repsam_ros.backends._graph_folder import (
+    GraphFolder,
+    cache_folder,
+    open_graphs,
+    remove_unused,
+)
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
 
 MakeFolder = Callable[..., Path]
@@ -71,6 +77,24 @@ def test_exported_graphs_are_found_in_the_cache(
     kept.parent.mkdir(parents=True)
     make_folder(fp32=0).rename(kept)
     assert open_graphs(BackendConfig("onnxruntime", "repsam_tiny")).path == kept
+
+
+def test_graphs_that_were_not_used_for_longest_leave_the_cache(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    used = cache_folder("repsam_tiny")
+    shutil.copytree(make_folder(fp32=0), used)
+    for number in range(4):
+        shutil.copytree(used, used.with_name(f"other-{number}"))
+    for age_s, name in enumerate(["other-2", "other-0", "other-3", "other-1", used.name]):
+        made_s = 1_700_000_000 - age_s
+        os.utime(used.with_name(name) / "manifest.json", (made_s, made_s))
+    (used.parent / "other-0.lock").touch()  # of a process that exports
+    open_graphs(BackendConfig("onnxruntime", "repsam_tiny"))
+    remove_unused(used.parent, most=3)
+    left = {path.name for path in used.parent.iterdir()}
+    assert left == {used.name, "other-2", "other-0", "other-0.lock"}
 
 
 def test_a_cache_that_cannot_be_written_is_named(
