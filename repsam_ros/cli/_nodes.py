@@ -10,27 +10,28 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 
-def perception_node(argv: Sequence[str] | None = None) -> int:
+def perception_node(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the perception node; for the exit code see :func:`repsam_ros.ros.running.run_node`."""
     _end_at_once_when_told()
     from repsam_ros.ros.perception_node import PerceptionNode
     from repsam_ros.ros.running import run_node
 
-    return run_node(PerceptionNode, argv)
+    run_node(PerceptionNode, argv)
 
 
-def grasp_planner_node(argv: Sequence[str] | None = None) -> int:
+def grasp_planner_node(argv: Sequence[str] | None = None) -> NoReturn:
     """Runs the grasp planner node; for the exit code see :func:`perception_node`."""
     _end_at_once_when_told()
     from repsam_ros.ros.grasp_planner_node import GraspPlannerNode
     from repsam_ros.ros.running import run_node
 
-    return run_node(GraspPlannerNode, argv)
+    run_node(GraspPlannerNode, argv)
 
 
-NODES: dict[str, Callable[..., int]] = {
+NODES: dict[str, Callable[..., NoReturn]] = {
     node.__name__: node for node in (perception_node, grasp_planner_node)
 }
 
@@ -42,4 +43,4 @@ def _end_at_once_when_told() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(NODES[sys.argv.pop(1)]())
+    NODES[sys.argv.pop(1)]()

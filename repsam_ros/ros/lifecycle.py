@@ -74,6 +74,14 @@ class SafeLifecycleNode(LifecycleNode):
             self.deactivate()
             self.cleanup()
 
+    def destroy_node(self) -> None:
+        """Leaves the graph.
+
+        rclpy's state machine would hold the node there until it is collected as garbage.
+        """
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     async def in_thread(self, name: str, work: Callable[[], Result]) -> Result:
         """What ``work`` returns or raises, from a thread of its own.
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import rclpy
 import rclpy.utilities
@@ -31,13 +30,21 @@ EXIT_BAD_SETUP = 2
 _LAST_WORK_S = 2.0
 
 
-def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = None) -> int:
-    """Makes and spins a node.
+def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = None) -> NoReturn:
+    """Makes and spins a node, and ends the process.
 
-    Returns:
-        0 after SIGINT, SIGTERM or a shutdown from outside, 1 after an unexpected error,
-        2 when the node cannot be made (bad parameters, no keystore for security).
+    The exit code is 0 after SIGINT, SIGTERM or a shutdown from outside, 1 after an unexpected
+    error, 2 when the node cannot be made (bad parameters, no keystore for security).
     """
+    code = _run(make_node, argv)
+    # The interpreter's own end takes apart what PyTorch loaded, for seconds on a busy machine, and
+    # aborts the process where a thread is still inside a C++ library.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None) -> int:
     stop = stop_event()
     enlarge_shared_memory()
     # PyTorch's threads wait in a loop unless told otherwise. On a busy machine they take the CPU
@@ -58,20 +65,10 @@ def run_node(make_node: Callable[[], ManagedNode], argv: Sequence[str] | None = 
     core_logger.setLevel(logging.INFO)
     core_logger.addHandler(handler)
     try:
-        code, is_over = _spin(node, stop)
+        return _spin(node, stop)
     finally:
         core_logger.removeHandler(handler)
         rclpy.utilities.try_shutdown()
-        # The interpreter's end gives handlers of its own back to the system, ignored ones not:
-        # a late signal would kill the process and its exit code.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, signal.SIG_IGN)
-    if not is_over:
-        # The interpreter's end would abort the process, with a thread inside a C++ library.
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
-    return code
 
 
 class RosLogHandler(logging.Handler):
@@ -92,8 +89,8 @@ class RosLogHandler(logging.Handler):
             self._logger.info(text)
 
 
-def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
-    """Runs the node; the exit code, and whether all of its threads have ended."""
+def _spin(node: ManagedNode, stop: threading.Event) -> int:
+    """Runs the node; the exit code."""
     node.failed = stop.set
     PatientAnswers(node)
     # The main thread only waits: a Python signal handler runs there at once, while inside
@@ -107,7 +104,7 @@ def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
     closing = threading.Thread(target=_close, args=(node, errors), name="close", daemon=True)
     closing.start()
     closing.join(_LAST_WORK_S)
-    is_over = executor.stop() and not closing.is_alive()
+    executor.stop()
     if executor.crash is not None:
         errors.append(executor.crash)
     for error in errors:
@@ -115,7 +112,7 @@ def _spin(node: ManagedNode, stop: threading.Event) -> tuple[int, bool]:
         node.get_logger().fatal(f"stopped by an unexpected error:\n{trace}")
     code = EXIT_FAILURE if errors or node.failure is not None else 0
     node.destroy_node()
-    return code, is_over
+    return code
 
 
 def _close(node: ManagedNode, errors: list[Exception]) -> None:

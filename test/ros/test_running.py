@@ -83,6 +83,20 @@ class Interrupting:
 sys.meta_path.insert(0, Interrupting())
 sys.exit(NODES[sys.argv.pop(1)]())
 """
+SLOW_LIBRARY = """
+import atexit, time
+from repsam_ros.ros.managed_node import ManagedNode
+from repsam_ros.ros.running import run_node
+
+class Quick(ManagedNode):
+    def __init__(self):
+        super().__init__("quick", ())
+        atexit.register(time.sleep, 3600)
+    def subscribe(self):
+        print("active", end="")
+
+run_node(Quick)
+"""
 SLOW_FRAME = """
 import sys, time
 from repsam_ros.ros.managed_node import ManagedNode
@@ -181,6 +195,17 @@ def test_an_interrupt_in_the_middle_of_a_frame_does_not_wait_for_it() -> None:
         wait_until(lambda: "working" in child.lines, PATIENCE_S, "the frame")
         child.send(signal.SIGINT)
         assert child.wait(PATIENCE_S) == 0, child.last_words()
+
+
+def test_a_library_that_is_slow_to_end_does_not_hold_up_the_process() -> None:
+    with ProcessGroup({**private_environment(), "PYTHONUNBUFFERED": ""}) as group:
+        child = start(group, SLOW_LIBRARY, "autostart:=true")
+        wait_until(
+            lambda: any("activate: done" in line for line in child.lines), PATIENCE_S, "the node"
+        )
+        child.send(signal.SIGINT)
+        assert child.wait(PATIENCE_S) == 0, child.last_words()
+        assert child.last_words().endswith("active"), "what was printed before is not lost"
 
 
 def test_unexpected_error_at_the_end_is_told() -> None:
