@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import sys
@@ -12,6 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from repsam_ros.errors import ConfigError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @cache
@@ -59,6 +62,11 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         temporary.replace(path)
+    except OSError as error:
+        # Of a write that finds the disk full the system does not say where.
+        if error.filename is None and error.errno in _NO_SPACE:
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 
