@@ -152,10 +152,20 @@ def _of_height(picture: Picture) -> Picture:
 
 
 def write_film(path: Path, pictures: Sequence[Picture]) -> None:
-    """Writes (H, W, 3) RGB pictures as an animated WebP, which repeats and rests at its end."""
+    """Writes (H, W, 3) RGB pictures as an animated WebP, which repeats and rests at its end.
+
+    Raises:
+        BackendError: OpenCV cannot write WebP, or could not write this one: it does not say why.
+    """
     film = cv2.Animation()
     film.frames = [np.ascontiguousarray(picture[..., ::-1]) for picture in pictures]
     film.durations = [1000 // PICTURES_PER_S] * (len(pictures) - 1) + [_LAST_MS]
     with atomic_path(path) as temporary:
         if not cv2.imwriteanimation(str(temporary), film, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY]):
-            raise BackendError(f"{path}: OpenCV was built without WebP")
+            able = cv2.haveImageWriter(path.name)
+            reason = (
+                "could not be written whole, is the disk full?"
+                if able
+                else "needs OpenCV with WebP"
+            )
+            raise BackendError(f"{path}: {reason}")
