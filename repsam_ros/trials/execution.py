@@ -80,6 +80,11 @@ class ExecutionSettings:
         positive = (self.speed_m_s, self.hold_s, self.max_force_n, self.max_push_m)
         if min(positive) <= 0 or min(self.approach_m, self.shake_m) < 0:
             raise ConfigError("lengths and times of an execution must be positive")
+        if self.hand.shape.opening_m / 2 > CLOSE_S * self.hand.speed_m_s:
+            raise ConfigError(
+                f"speed_m_s of the hand: {self.hand.speed_m_s} does not close "
+                f"{self.hand.shape.opening_m} m; fingers must close within {CLOSE_S} s"
+            )
         if self.lift_m <= LIFTED_M:
             raise ConfigError(f"lift_m must be above {LIFTED_M}, got {self.lift_m}")
 

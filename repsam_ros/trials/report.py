@@ -11,7 +11,7 @@ from repsam_ros.config import to_plain
 from repsam_ros.metrics.statistics import p_text, value_text
 from repsam_ros.paths import write_text
 from repsam_ros.presentation.stacked_bars import COLORS, stacked_bars
-from repsam_ros.trials.configuration import CLUTTER, TrialsConfig
+from repsam_ros.trials.configuration import CLUTTER, EXACT, ORACLE, SENSOR, TrialsConfig
 from repsam_ros.trials.examples import choose_examples
 from repsam_ros.trials.execution import Outcome
 from repsam_ros.trials.page import Page
@@ -51,11 +51,11 @@ def write_report(config: TrialsConfig, out: Path) -> str:
     page = Page()
     told = _tell_verdict(page, config, content)
     _tell_rates(page, config, content)
-    _tell_rates_by_iou(page, content)
+    _tell_rates_by_iou(page, config, content)
     _tell_failures(page, content, out)
     _tell_contrasts(page, config, content)
     write_text(out / "times.svg", _time_bars(content["times"]))
-    _tell_times(page, content)
+    _tell_times(page, config, content)
     _tell_examples(page, config, out, rows)
     _tell_method(page, config)
     write_text(out / "trials.json", json.dumps({"config": to_plain(config), **content}, indent=1))
@@ -93,7 +93,10 @@ def _tell_rates(page: Page, config: TrialsConfig, content: Mapping[str, Any]) ->
     rates = content["rates"]
     if config.protocol == CLUTTER:
         page.heading("Simulated declutter rate")
-        page.paragraph("Mean share of a round's objects that were taken away, percent.")
+        page.paragraph(
+            "Mean share of a round's objects that were taken away, percent; 95 % intervals by a "
+            "bootstrap over rounds, by Wilson where all rounds took away everything or nothing."
+        )
         _rate_table(page, config, content["declutter"])
     page.heading("Simulated success rate")
     page.paragraph(
@@ -101,9 +104,9 @@ def _tell_rates(page: Page, config: TrialsConfig, content: Mapping[str, Any]) ->
         + (
             ", of those in which a grasp was executed; 95 % intervals by a bootstrap over rounds."
             if config.protocol == CLUTTER
-            else "; 95 % intervals by Wilson. Random and top-down planners and true masks bound "
-            "what a segmenter can bring."
+            else "; 95 % intervals by Wilson."
         )
+        + _about_controls(config)
     )
     strata = [name for name in (ALL, *config.strata) if name in rates]
     _rate_table(page, config, {name: rates[name] for name in strata})
@@ -114,13 +117,29 @@ def _tell_rates(page: Page, config: TrialsConfig, content: Mapping[str, Any]) ->
         _rate_table(page, config, columns, content["perception"])
 
 
-def _tell_rates_by_iou(page: Page, content: Mapping[str, Any]) -> None:
+def _about_controls(config: TrialsConfig) -> str:
+    """What true masks say of the others, where some are there."""
+    told = ""
+    oracles = [variant for variant in config.variants if variant.model == ORACLE]
+    if any(variant.depth == EXACT for variant in oracles):
+        told += " True masks with exact depth: what the planner makes of a perfect picture."
+    if any(variant.depth == SENSOR for variant in oracles):
+        told += (
+            " True masks with the sensor's depth are no upper bound: along their edges that depth "
+            "may be of what lies behind."
+        )
+    return told
+
+
+def _tell_rates_by_iou(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
     classes = content.get("by_mask_iou", [])
     if not any(each["rates"][ALL]["total"] for each in classes):
         return
     page.heading("Simulated success rate by the IoU of the target's mask")
     page.paragraph(
-        "All variants with a network together, percent; intervals by a bootstrap over scenes. "
+        "All variants with a network together, percent; intervals by a bootstrap over scenes, by "
+        "Wilson over scenes where each has one attempt or all attempts ended alike. "
+        f"With a mask below {config.min_iou:g} nothing is picked. "
         "Better masks come with easier targets, so this is no effect of masks alone."
     )
     groups = [name for name in (ALL, OPAQUE, GLASS) if name in content["rates"]]
@@ -202,10 +221,10 @@ def _tell_contrasts(page: Page, config: TrialsConfig, content: Mapping[str, Any]
     page.heading("Simulated differences, paired")
     page.paragraph(
         "Points, with 95 % intervals of a paired bootstrap over scenes. p: "
-        f"{TEST_TITLES[config.test]}, on all strata; Holm: over the secondary comparisons. The "
-        "primary comparison and its test were fixed in the configuration. What is told of "
-        "a stratum or a material is a description, no test. Only one: pairs "
-        "in which only the first or only the second did better."
+        f"{TEST_TITLES[config.test]}, on all strata; Holm: over the secondary comparisons. "
+        + ("The primary comparison and its test were fixed in the configuration. " * len(primary))
+        + "What is told of a stratum or a material is a description, no test. Only one: pairs in "
+        "which only the first or only the second did better."
     )
     compared = [*(("primary", each) for each in primary)]
     compared += [("secondary", each) for each in content["secondary"]]
@@ -250,13 +269,15 @@ def _time_bars(times: Mapping[str, Mapping[str, float | None]]) -> str:
     return stacked_bars(parts, rows, ends)
 
 
-def _tell_times(page: Page, content: Mapping[str, Any]) -> None:
+def _tell_times(page: Page, config: TrialsConfig, content: Mapping[str, Any]) -> None:
     page.heading("Where the time of simulated attempts goes")
+    shared = "A picture serves all variants of a snapshot and counts for each; "
     page.paragraph(
         "Mean seconds of an attempt on the machine and with the load of this run, one thread a "
-        "process: no benchmark, unless it was idle. A picture serves all variants of an attempt "
-        "and counts for each; execute is the physics, where there was a grasp. The last columns "
-        "are attempts of one process."
+        "process: no benchmark, unless it was idle. "
+        + ("" if config.protocol == CLUTTER else shared)
+        + "execute is the physics, where there was a grasp. The last columns are attempts of one "
+        "process."
     )
     page.images({"times.svg": "Share of each stage in the mean attempt"})
     heads = ["variant", *(f"{_STAGE_TITLES[stage]}, s" for stage in STAGES)]

@@ -81,8 +81,9 @@ def summarise(config: TrialsConfig, rows: Rows, times: Sequence[AttemptTimes]) -
 def success_rate(config: TrialsConfig, rows: Rows) -> Rate:
     """Of attempts.
 
-    Single shots all count; where each scene has one the interval is Wilson's. In clutter removal
-    those count that were executed. Several attempts at a scene: a bootstrap over scenes.
+    Single shots all count; in clutter removal those count that were executed. The interval is
+    Wilson's where each scene has one attempt, else from a bootstrap over scenes. Attempts that
+    all ended alike count as one a scene.
     """
     if config.protocol == CLUTTER:
         rows = [row for row in rows if row.x_m is not None]
@@ -91,26 +92,36 @@ def success_rate(config: TrialsConfig, rows: Rows) -> Rate:
         return Rate(0, 0, None, None)
     groups = scene_groups([f"{row.stratum} {row.scene_seed}" for row in rows])
     if groups is None:
-        test = stats.binomtest(int(successes.sum()), len(rows))
-        bounds = test.proportion_ci(method="wilson")
-        low, high = bounds.low, bounds.high
+        ci95 = _wilson(successes)
+    elif np.ptp(successes) == 0:
+        ci95 = _wilson(successes[: len(np.unique(groups))])
     else:
-        low, high = bootstrap_intervals(successes[:, None], config.bootstrap, groups)[:, 0]
-    ci95 = (round(100 * float(low), 4), round(100 * float(high), 4))
+        low, high = bootstrap_intervals(100 * successes[:, None], config.bootstrap, groups)[:, 0]
+        ci95 = (round(float(low), 4), round(float(high), 4))
     return Rate(int(successes.sum()), len(rows), round(100 * float(successes.mean()), 4), ci95)
 
 
+def _wilson(successes: NDArray[np.float64]) -> tuple[float, float]:
+    """Wilson's interval of (N,) attempts of scenes of their own, percent."""
+    bounds = stats.binomtest(int(successes.sum()), len(successes)).proportion_ci(method="wilson")
+    return round(100 * float(bounds.low), 4), round(100 * float(bounds.high), 4)
+
+
 def declutter_rate(rows: Rows, bootstrap: BootstrapSettings) -> dict[str, Any]:
-    """Mean share of objects that were taken away in a round, percent."""
-    shares = 100 * np.array(list(cleared_shares(rows).values()))
+    """Mean share of objects that were taken away in a round, percent.
+
+    The interval is from a bootstrap over rounds; Wilson's where all of them took away everything,
+    or nothing.
+    """
+    shares = np.array(list(cleared_shares(rows).values()))
     if not len(shares):
         return {"total": 0, "percent": None, "ci95": None}
-    low, high = bootstrap_intervals(shares[:, None], bootstrap)[:, 0]
-    return {
-        "total": len(shares),
-        "percent": round(float(shares.mean()), 4),
-        "ci95": (round(float(low), 4), round(float(high), 4)),
-    }
+    if shares.min() == 1 or shares.max() == 0:
+        ci95 = _wilson(shares)
+    else:
+        low, high = bootstrap_intervals(100 * shares[:, None], bootstrap)[:, 0]
+        ci95 = (round(float(low), 4), round(float(high), 4))
+    return {"total": len(shares), "percent": round(100 * float(shares.mean()), 4), "ci95": ci95}
 
 
 def cleared_shares(rows: Rows) -> dict[Unit, float]:

@@ -210,6 +210,12 @@ def test_what_falls_from_high_up_is_still_on_the_table_afterwards() -> None:
     assert (attempt.lifted_ids, attempt.scene_after.object_ids) == ((), (1,))
 
 
+def test_fingers_that_do_not_close_in_time_are_refused() -> None:
+    hand = HandSettings(speed_m_s=0.01)
+    with pytest.raises(ConfigError, match=r"speed_m_s.*close within 1\.2 s"):
+        ExecutionSettings(hand=hand)
+
+
 @pytest.mark.parametrize(
     "changes", [{"hold_s": 0.0}, {"lift_m": LIFTED_M}, {"shake_m": -1.0}, {"max_force_n": 0.0}]
 )

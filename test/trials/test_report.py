@@ -76,6 +76,29 @@ def test_every_outcome_of_every_variant_is_counted(tiny: Make, tmp_path: Path) -
         assert [int(count) for count in counts] == [own.count(h.replace(" ", "_")) for h in heads]
 
 
+def _told(config: TrialsConfig, out: Path) -> str:
+    write_tables(config, any_rows(config), out)
+    write_report(config, out)
+    return (out / "report.md").read_text()
+
+
+def test_a_page_tells_of_what_was_run_alone(tiny: Make, tmp_path: Path) -> None:
+    """Of a primary comparison where there is one, of pictures as they were shared."""
+    single, rounds = tiny(), tiny(protocol="clutter", primary=None)
+    shots, clutter = _told(single, tmp_path / "shots"), _told(rounds, tmp_path / "clutter")
+    assert "primary comparison and its test were fixed" in shots
+    assert "primary comparison and its test" not in clutter
+    assert "picture serves all variants" in shots
+    assert "picture serves all variants" not in clutter
+
+
+def test_classes_of_masks_that_were_not_tried_say_so(tiny: Make, tmp_path: Path) -> None:
+    variants = [{"name": "net", "model": "repsam_tiny"}]
+    config = tiny(variants=variants, primary=None, secondary=[], min_iou=0.3)
+    told = _told(config, tmp_path)
+    assert "With a mask below 0.3 nothing is picked" in told
+
+
 def test_without_tables_there_is_no_report(tiny: Make, tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"attempts\.csv"):
         write_report(tiny(), tmp_path)

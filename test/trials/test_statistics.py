@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from repsam_ros.metrics.statistics import mcnemar_test, sign_flip_test
 from repsam_ros.trials.configuration import TrialsConfig
@@ -57,6 +58,22 @@ def test_rounds_are_drawn_as_a_whole(tiny: Make) -> None:
     rows += [row("exact", 1901, "missed", attempt=k) for k in range(5)]
     rate = success_rate(tiny(protocol="clutter"), rows)
     assert (rate.percent, rate.ci95) == (50.0, (0.0, 100.0))
+
+
+def test_rounds_that_all_went_alike_leave_doubt(tiny: Make) -> None:
+    """Resampling equal values tells nothing: 60 whole rounds are 60 of 60, not certainty."""
+    config = tiny(protocol="clutter")
+    rows = [row("exact", 1900 + k // 2, attempt=k % 2, lifted="1 2 3") for k in range(120)]
+    rows = [replace(each, objects=6 - 3 * each.attempt) for each in rows]
+    wanted = (100 * 60 / (60 + stats.norm.ppf(0.975) ** 2), 100.0)  # Wilson's, of 60 of 60
+    assert success_rate(config, rows).ci95 == pytest.approx(wanted, abs=1e-3)
+    found = declutter_rate(rows, config.bootstrap)
+    assert found["percent"] == 100.0
+    assert found["ci95"] == pytest.approx(wanted, abs=1e-3)
+    nothing = [replace(each, outcome="missed", lifted="") for each in rows]
+    upper = (0.0, 100.0 - wanted[0])
+    assert success_rate(config, nothing).ci95 == pytest.approx(upper, abs=1e-3)
+    assert declutter_rate(nothing, config.bootstrap)["ci95"] == pytest.approx(upper, abs=1e-3)
 
 
 def test_objects_that_were_lifted_are_cleared_whichever_was_meant(tiny: Make) -> None:
