@@ -40,6 +40,7 @@ def write_all(root: Path) -> None:
     for name in ("mosd", "osd"):
         (root / name).mkdir()
         layout(name).write_frame(root / name, "test0")
+    layout("folders").write_frames(root / "folders", "a")
     layout("ocid").write_frame(root / "ocid", "ARID20/floor/top/seq01", "a")
     layout("graspnet").write_view(root / "graspnet", 100, 0, "realsense")
     clear, bop, ycb = layout("cleargrasp"), layout("bop"), layout("ycb_video")
