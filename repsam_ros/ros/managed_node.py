@@ -20,7 +20,7 @@ from repsam_ros.ros.diagnostics import ERROR, OK, WARN, DiagnosticsPublisher, Re
 from repsam_ros.ros.frame_statistics import FrameStatistics
 from repsam_ros.ros.lifecycle import SafeLifecycleNode
 from repsam_ros.ros.newest_worker import NewestWorker
-from repsam_ros.ros.parameters import declare
+from repsam_ros.ros.parameters import declare, refuse_unknown_types
 from repsam_ros.ros.qos import QosMonitor
 
 _WARNING_GAP_S = 5.0
@@ -55,6 +55,7 @@ class ManagedNode(SafeLifecycleNode):
         self._parameters_by_name = {item.name: item for item in [*COMMON_PARAMETERS, *parameters]}
         declare(self, list(self._parameters_by_name.values()))
         self.add_on_set_parameters_callback(self._check_parameters)
+        refuse_unknown_types(self)
         self._diagnostics = DiagnosticsPublisher(self, self._report)
 
     def subscribe(self) -> None:

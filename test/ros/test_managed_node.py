@@ -9,10 +9,14 @@ from typing import Any
 
 import pytest
 import rclpy
+from rcl_interfaces.msg import Parameter as ParameterMessage
+from rcl_interfaces.msg import ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.context import Context
 from rclpy.signals import SignalHandlerOptions
 from std_msgs.msg import UInt32
 
+from repsam_ros.ros.executor_thread import ExecutorThread
 from repsam_ros.ros.managed_node import ManagedNode
 from repsam_ros.ros.qos import input_qos, output_qos
 from repsam_ros.ros.session import Session, environment_set, private_environment
@@ -60,6 +64,28 @@ def test_a_destroyed_node_leaves_the_graph_though_its_process_lives_on() -> None
         session.wait_until(
             lambda: "comings" not in session.node.get_node_names(), 60.0, "the node to go"
         )
+
+
+@pytest.mark.parametrize("kind", [SetParameters, SetParametersAtomically])
+def test_a_parameter_of_a_type_that_there_is_not_is_refused_with_the_reason(kind: Any) -> None:
+    def asked(value: float, number: int) -> Any:
+        item = ParameterValue(type=number, double_value=value)
+        return ParameterMessage(name="max_silence_s", value=item)
+
+    with comings() as node, Session("asking") as session:
+        executor = ExecutorThread(node)
+        together = kind is SetParametersAtomically
+        service = f"/comings/set_parameters{'_atomically' if together else ''}"
+        parameters = [asked(5.0, ParameterType.PARAMETER_DOUBLE), asked(7.0, 42)]
+        answer = session.call(kind, service, kind.Request(parameters=parameters))
+        results = [answer.result] if together else answer.results
+        assert [item.successful for item in results] == [*([] if together else [True]), False]
+        assert results[-1].reason == "max_silence_s: there is no parameter type 42"
+        assert node.value("max_silence_s") == (2.0 if together else 5.0)
+        answer = session.call(kind, service, kind.Request(parameters=parameters[:1]))
+        assert (answer.result if together else answer.results[0]).successful
+        assert executor.crash is None
+        executor.stop()
 
 
 def test_diagnostics_survive_inputs_and_outputs_that_go() -> None:
