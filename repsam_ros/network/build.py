@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from repsam_ros.network.backbones import backbone_spec
+from repsam_ros.network.columns import halved, weighted_sum
 from repsam_ros.network.decoder_extension import DecoderExtension, run_transformer
 from repsam_ros.network.fusion import STEM_WIDTHS, DepthFusion, Pyramid, Stem, conv_block
 from repsam_ros.network.geometry import (
@@ -40,7 +40,8 @@ class DecoderState(NamedTuple):
 
     Attributes:
         embedding: (B, C, H/16, W/16).
-        skip2, skip4, skip8: Detail at strides 2, 4 and 8, as it is added to the mask decoder's.
+        skip2, skip4, skip8: Detail at strides 2, 4 and 8, as it is added to the mask decoder's; at
+            stride 2 in pairs of columns (``network.columns``).
         points_m, normals, valid, around: See ``network.geometry.Geometry``.
     """
 
@@ -186,7 +187,7 @@ class RepSam(nn.Module):
         extended: _Extended | None,
     ) -> DecodedMasks:
         relations2 = prompt_relations(state, image_index, points_px)
-        relations = F.avg_pool2d(relations2, 2)
+        relations = halved(relations2)
         sparse = self._point_tokens(points_px)
         dense = self.prompt_encoder.no_mask_embed.weight.reshape(1, -1, 1, 1)
         dense = dense + self.geometric_prompt(relations)
@@ -212,7 +213,7 @@ class RepSam(nn.Module):
         upscaled = self._upscale(source, state, relations, image_index)
         token = out[:, 1]
         weights = decoder.output_hypernetworks_mlps[0](token)
-        mask = torch.einsum("nc,nchw->nhw", weights, upscaled)
+        mask = weighted_sum(weights, upscaled)
         if extended is not None:
             mask = extension.correct(mask, further, upscaled, encoded, index)
         skip2 = of_prompts(state.skip2, image_index)

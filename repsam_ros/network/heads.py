@@ -10,6 +10,15 @@ from segment_anything.modeling.mask_decoder import MLP
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from repsam_ros.network.columns import (
+    DoubledIntoPairs,
+    IntoPairs,
+    OfPairs,
+    columns_in_place,
+    doubled,
+    pair_columns,
+    sum_of_pairs,
+)
 from repsam_ros.network.fusion import STEM_WIDTHS, Pyramid, conv_block
 from repsam_ros.network.geometry import POSITION_COUNT, RELATION_COUNT
 
@@ -44,7 +53,7 @@ class GeometricPrompt(nn.Module):
     def __init__(self, embedding_dim: int) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            _relations_conv(32, 2, 2),
+            _blind_to_depth(nn.Conv2d(RELATION_COUNT, 32, 2, 2)),
             LayerNorm2d(32),
             nn.GELU(),
             nn.Conv2d(32, 64, 2, 2),
@@ -74,20 +83,22 @@ class MaskDetail(nn.Module):
         self.skip8 = _zero_conv(eight, low)
         self.skip4 = _zero_conv(four, high)
         self.relations4 = nn.Sequential(
-            _relations_conv(high, 3, 1, 1), nn.ReLU(), _zero_conv(high, high)
+            _blind_to_depth(nn.Conv2d(RELATION_COUNT, high, 3, 1, 1)),
+            nn.ReLU(),
+            _zero_conv(high, high),
         )
-        self.up2 = nn.Conv2d(high, fine, 1)
+        self.up2 = DoubledIntoPairs(high, fine, 1)
         self.skip2 = nn.Conv2d(two, fine, 1)
-        self.relations2 = _relations_conv(fine, 3, 1, 1)
-        self.mix2 = nn.Conv2d(fine, fine, 3, 1, 1)
+        self.relations2 = _blind_to_depth(IntoPairs(RELATION_COUNT, fine, 3, 1, 1))
+        self.mix2 = OfPairs(fine, fine, 3, 1, 1)
         self.hyper = MLP(embedding_dim, embedding_dim, fine, 3)
         nn.init.zeros_(self.hyper.layers[-1].weight)
         nn.init.zeros_(self.hyper.layers[-1].bias)
 
     def skips(self, pyramid: Pyramid) -> tuple[Tensor, Tensor, Tensor]:
-        """What an image adds to every mask at strides 2, 4 and 8."""
+        """What an image adds to every mask at strides 2, in pairs of columns, 4 and 8."""
         two, four, eight = pyramid
-        return self.skip2(two), self.skip4(four), self.skip8(eight)
+        return pair_columns(self.skip2(two)), self.skip4(four), self.skip8(eight)
 
     def fine_mask(
         self, mask: Tensor, token: Tensor, upscaled: Tensor, stride2: Tensor, relations: Tensor
@@ -98,18 +109,17 @@ class MaskDetail(nn.Module):
             mask: (N, H/4, W/4) SAM's mask logits.
             token: (N, C) mask token.
             upscaled: (N, C/8, H/4, W/4) upscaled embedding.
-            stride2: (N, 8, H/2, W/2), ``skip2`` of the pyramid.
+            stride2: (N, 16, H/2, W/4), ``skip2`` of the pyramid in pairs of columns.
             relations: (N, RELATION_COUNT, H/2, W/2).
         """
-        x = F.relu(_double(self.up2(upscaled)) + stride2 + self.relations2(relations))
-        x = x + F.relu(self.mix2(x))
-        detail = torch.einsum("nc,nchw->nhw", self.hyper(token), x)
-        return _double(mask[:, None])[:, 0] + detail
+        x = F.relu(self.up2(upscaled) + stride2 + self.relations2(relations))
+        weights = self.hyper(token)
+        detail = sum_of_pairs(weights, x) + sum_of_pairs(weights, F.relu(self.mix2(x)))
+        return doubled(mask) + columns_in_place(detail)
 
 
-def _relations_conv(outputs: int, kernel: int, stride: int, padding: int = 0) -> nn.Conv2d:
+def _blind_to_depth(layer: nn.Conv2d) -> nn.Conv2d:
     """Reads relations; what comes from depth says nothing until it has been trained with depth."""
-    layer = nn.Conv2d(RELATION_COUNT, outputs, kernel, stride, padding)
     with torch.no_grad():
         layer.weight[:, POSITION_COUNT:] = 0
     return layer
