@@ -59,11 +59,12 @@ def closer_region(
         return None
     labels = instances.labels
     height, width = labels.shape
-    areas = np.bincount(labels.reshape(-1), minlength=len(instances.scores) + 1)[1:]
+    left, top, right, bottom = (tight_box(labels) + (0, 0, 1, 1)).astype(int).tolist()
+    part = labels[top:bottom, left:right].reshape(-1)
+    areas = np.bincount(part, minlength=len(instances.scores) + 1)[1:]
     median = float(np.median(areas)) * (640 * 480) / labels.size
     if median > settings.max_area_px:
         return None
-    left, top, right, bottom = (tight_box(labels) + (0, 0, 1, 1)).tolist()
     room = 1 + 2 * settings.margin
     # Frame pixels that one pixel of the canvas shows, at the first look and at the second.
     first = max(height / canvas_px[0], width / canvas_px[1])

@@ -41,5 +41,7 @@ def _known_shares(
     ids: NDArray[np.uint16], known: NDArray[np.bool_], count: int
 ) -> NDArray[np.float64]:
     """(count + 1,) share of the pixels of each id with depth, 0 where there are none."""
-    pixels = np.bincount(ids.reshape(-1), minlength=count + 1)
-    return np.bincount(ids[known], minlength=count + 1) / np.maximum(pixels, 1)
+    each = np.bincount((2 * ids.astype(np.intp) + known).reshape(-1), minlength=2 * count + 2)
+    without, having = each.reshape(-1, 2).T
+    shares: NDArray[np.float64] = having / np.maximum(without + having, 1)
+    return shares

@@ -105,9 +105,10 @@ def _inner_part(labels: NDArray[np.uint16], reach_px: int) -> NDArray[np.bool_]:
     """(H, W) pixels farther than ``reach_px`` from any outline, and all of thin objects."""
     window = np.ones((2 * reach_px + 1,) * 2, np.uint8)
     inner: NDArray[np.bool_] = cv2.erode(labels, window) == cv2.dilate(labels, window)
-    is_object = labels > 0
-    sizes = np.bincount(labels[is_object])
-    thin = np.bincount(labels[inner & is_object], minlength=len(sizes)) < _THIN_SHARE * sizes
+    sizes = np.bincount((2 * labels.astype(np.intp) + inner).reshape(-1))
+    outer, within = np.pad(sizes, (0, len(sizes) % 2)).reshape(-1, 2).T
+    thin = within < _THIN_SHARE * (outer + within)
+    thin[0] = False
     if thin.any():
         inner |= thin[labels]
     return inner

@@ -182,22 +182,26 @@ def _classify(
     Args:
         depth_m: (H, W) finite, 0 = invalid.
     """
-    valid = depth_m > 0
-    in_range = valid & (depth_m >= settings.min_depth_m) & (depth_m <= settings.max_depth_m)
+    in_range = (depth_m >= settings.min_depth_m) & (depth_m <= settings.max_depth_m)
+    in_range &= depth_m > 0
     is_object = labels > 0
     window = np.ones((2 * settings.edge_px + 1,) * 2, np.uint8)
-    near = cv2.erode(np.where(valid, depth_m, np.float32(np.inf)), window)
-    far = cv2.dilate(depth_m, window)
-    near_object = cv2.erode(np.where(valid & is_object, depth_m, np.float32(np.inf)), window)
-    far_object = cv2.dilate(np.where(is_object, depth_m, np.float32(0)), window)
     border = cv2.erode(labels, window) != cv2.dilate(labels, window)
     slope = GRAZING_SLOPE * settings.edge_px / min(intrinsics.fx, intrinsics.fy)
-    jump = np.maximum(np.float32(settings.edge_jump_m), np.float32(slope) * depth_m)
-    behind = depth_m > near + jump
-    mixed = behind & (depth_m < far - jump)
-    rim = border & (depth_m >= near_object - jump) & (depth_m <= far_object + jump)
+    jump = depth_m * np.float32(slope)
+    np.maximum(jump, np.float32(settings.edge_jump_m), out=jump)
+    known_m = np.where(depth_m > 0, depth_m, np.float32(np.inf))
+    behind = depth_m > cv2.erode(known_m, window) + jump
+    mixed = behind & (depth_m < cv2.dilate(depth_m, window) - jump)
     object_px = in_range & is_object & ~mixed & ~(border & behind)
-    context_px = in_range & ~is_object & ~mixed & ~rim
+    context_px = in_range & ~is_object & ~mixed
+    # Few pixels are left to ask about, near objects alone.
+    rim = np.flatnonzero(context_px & border)
+    depth, step = depth_m.take(rim), jump.take(rim)
+    near = cv2.erode(np.where(is_object, known_m, np.float32(np.inf)), window).take(rim)
+    far = cv2.dilate(np.where(is_object, depth_m, np.float32(0)), window).take(rim)
+    on_object = (depth >= near - step) & (depth <= far + step)
+    context_px.reshape(-1)[rim[on_object]] = False
     return object_px, context_px, border
 
 

@@ -8,6 +8,7 @@ the gap is an occluder's, not a space between two objects.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from itertools import combinations
 from typing import NamedTuple
 
@@ -87,8 +88,7 @@ def group_fragments(
     groups = np.arange(len(logits))
     if not settings.enabled or len(logits) < 2:
         return groups
-    sure = np.where(logits > 0, scores[:, None, None] / (1 + np.exp(-np.abs(logits))), -1)
-    owner = np.where((logits > 0).any(0), sure.argmax(0), -1)
+    owner = _owners(logits, scores)
     rays = unproject(np.ones_like(depth_m), intrinsics).astype(np.float64)
     pieces = [_piece(owner == k, rays, depth_m, settings.inlier_m) for k in range(len(logits))]
     for i, j in combinations(range(len(logits)), 2):
@@ -106,6 +106,20 @@ def group_fragments(
     return groups
 
 
+def _owners(logits: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.intp]:
+    """(h, w) index of the surest mask that holds a pixel, -1 where none does."""
+    owner = np.full(logits.shape[1:], -1, np.intp)
+    most = np.full(owner.shape, -1, np.float32)
+    for index, (values, score) in enumerate(zip(logits, scores, strict=True)):
+        inside = np.flatnonzero(values > 0)
+        sure = score / (1 + np.exp(-values.take(inside)))
+        better = sure > most.take(inside)
+        place = inside[better]
+        most.reshape(-1)[place] = sure[better]
+        owner.reshape(-1)[place] = index
+    return owner
+
+
 def _piece(
     pixels: NDArray[np.bool_],
     rays: NDArray[np.float64],
@@ -118,23 +132,27 @@ def _piece(
         return None
     known = known[:: -(-len(known) // _SAMPLE)]
     points = rays.reshape(-1, 3).take(known, axis=0) * depth_m.take(known)[:, None]
-    # The same triples each time: the same frame, the same result.
-    triples = np.random.default_rng(0).integers(0, len(points), (3, _HYPOTHESES))
-    first, second, third = points[triples]
+    first, second, third = points[_triples(len(points))]
     normals = np.cross(second - first, third - first)
     lengths = np.linalg.norm(normals, axis=1)
     if not lengths.any():
         return None
     normals /= np.maximum(lengths, 1e-12)[:, None]
-    distances = np.abs(points @ normals.T - np.einsum("ij,ij->i", normals, first))
+    distances = np.abs(normals @ points.T - np.einsum("ij,ij->i", normals, first)[:, None])
     inliers = distances < inlier_m
-    best = points[inliers[:, np.argmax(inliers.sum(0) * (lengths > 1e-9))]]
+    best = points[inliers[np.argmax(np.count_nonzero(inliers, axis=1) * (lengths > 1e-9))]]
     if len(best) < 3:
         return None
     origin = best.mean(0)
     normal = np.linalg.svd(best - origin, full_matrices=False)[2][2]
     around = cv2.dilate(pixels.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     return _Piece(pixels, points, normal, origin, around)
+
+
+@cache
+def _triples(count: int) -> NDArray[np.int64]:
+    """(3, _HYPOTHESES) of so many points; the same each time: the same frame, the same result."""
+    return np.random.default_rng(0).integers(0, count, (3, _HYPOTHESES))
 
 
 def _continue(a: _Piece, b: _Piece, settings: FragmentSettings) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
@@ -17,6 +18,9 @@ _MEASURED_SHARES = (0.3, 0.9)
 # Shares of the pixels around all masks up to and from which missing depth in a mask is no sign of
 # glass and one.
 _SURROUNDINGS_SHARES = (0.2, 0.5)
+
+# Logits, and the rows and columns of the frame that they are of.
+_Part = tuple[NDArray[np.float32], tuple[slice, slice]]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,7 @@ def mask_thresholds(
             it says nothing about what they show: then they all count as measured.
     """
     inside, known = logits > 0, depth_m > 0
-    area = inside.sum(axis=(1, 2))
-    measured = (inside & known).sum(axis=(1, 2)) / np.maximum(area, 1)
+    measured = _areas(inside & known) / np.maximum(_areas(inside), 1)
     low, high = settings.mask_threshold_without_depth, settings.mask_threshold
     thresholds = np.interp(measured, _MEASURED_SHARES, (low, high))
     around = ~inside.any(axis=0)
@@ -80,9 +83,13 @@ def mask_thresholds(
 
 def stability(logits: NDArray[np.float32], offset: float) -> NDArray[np.float32]:
     """IoU of each (h, w) mask at logits over +offset and over -offset (Segment Anything)."""
-    strict = (logits > offset).sum(axis=(1, 2))
-    loose = (logits > -offset).sum(axis=(1, 2))
+    strict, loose = _areas(logits > offset), _areas(logits > -offset)
     return np.asarray(strict / np.maximum(loose, 1), np.float32)
+
+
+def _areas(masks: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(N,) pixels of each (h, w) mask; one by one they are counted ten times as fast."""
+    return np.array([np.count_nonzero(mask) for mask in masks], np.intp)
 
 
 def rate_masks(
@@ -105,8 +112,8 @@ def rate_masks(
 
 def tight_box(mask: NDArray[Any]) -> NDArray[np.float32]:
     """(4,) left, top, right, bottom pixel of what is not 0 in a (H, W) mask or label map."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return np.array([columns[0], rows[0], columns[-1], rows[-1]], np.float32)
+    x, y, width, height = cv2.boundingRect((mask > 0).view(np.uint8))
+    return np.array([x, y, x + width - 1, y + height - 1], np.float32)
 
 
 def suppress(
@@ -123,8 +130,8 @@ def suppress(
         scores: (N,).
     """
     masks = logits > np.maximum(thresholds, settings.nms_threshold)
-    # A faint mask has no pixel there.
-    masks = np.where(masks.any(axis=(1, 2), keepdims=True), masks, logits > thresholds)
+    faint = _areas(masks) == 0  # has no pixel there
+    masks[faint] = logits[faint] > thresholds[faint]
     flat = masks.reshape(len(masks), -1).astype(np.float32)
     overlap = flat @ flat.T
     area = overlap.diagonal()
@@ -140,7 +147,7 @@ def suppress(
 
 
 def label_map(
-    parts: Iterable[tuple[NDArray[np.float32], tuple[slice, slice]]],
+    parts: Iterable[_Part],
     scores: NDArray[np.float32],
     frame_px: tuple[int, ...],
     min_area_px: int,
@@ -156,15 +163,35 @@ def label_map(
     Returns:
         (H, W) uint16 with ids from 1 in the order of the masks that stayed, and their indices.
     """
-    most = np.zeros(frame_px, np.float32)
-    winner = np.zeros(frame_px, np.uint16)
-    for number, ((logits, box), score) in enumerate(zip(parts, scores, strict=True), 1):
-        weighted = expit(logits) * score
-        wins = (logits > 0) & (weighted > most[box])
-        np.copyto(most[box], weighted, where=wins)
-        np.copyto(winner[box], np.uint16(number), where=wins)
-    areas = np.bincount(winner.reshape(-1), minlength=len(scores) + 1)[1:]
+    parts = list(parts)
+    winner = _winners(parts, scores, frame_px)
+    areas = np.array([np.count_nonzero(winner[box] == k) for k, (_, box) in enumerate(parts, 1)])
     stays = np.flatnonzero(areas >= max(min_area_px, 1))
-    ids = np.zeros(len(scores) + 1, np.uint16)
+    if len(stays) == len(parts):
+        return winner, stays
+    ids = np.zeros(len(parts) + 1, np.uint16)
     ids[stays + 1] = np.arange(1, len(stays) + 1)
     return ids.take(winner), stays
+
+
+def _winners(
+    parts: list[_Part], scores: NDArray[np.float32], frame_px: tuple[int, ...]
+) -> NDArray[np.uint16]:
+    """(H, W) number of the mask that gets each pixel, from 1; see :func:`label_map`."""
+    claims = np.zeros(frame_px, np.uint16)
+    insides = [(logits > 0) & (score > 0) for (logits, _), score in zip(parts, scores, strict=True)]
+    for inside, (_, box) in zip(insides, parts, strict=True):
+        claims[box] += inside
+    winner = np.zeros(frame_px, np.uint16)
+    most = np.zeros(frame_px, np.float32)
+    each = zip(parts, insides, scores, strict=True)
+    for number, ((logits, box), inside, score) in enumerate(each, 1):
+        # Most pixels are in one mask, and need no probability.
+        np.copyto(winner[box], np.uint16(number), where=inside & (claims[box] == 1))
+        rows, columns = np.nonzero(inside & (claims[box] > 1))
+        weighted = expit(logits[rows, columns]) * score
+        wins = weighted > most[box][rows, columns]
+        rows, columns = rows[wins], columns[wins]
+        most[box][rows, columns] = weighted[wins]
+        winner[box][rows, columns] = number
+    return winner

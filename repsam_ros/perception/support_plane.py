@@ -8,6 +8,7 @@ floor under a table): no image axis and no gravity direction is assumed.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,8 @@ from repsam_ros.structures import Plane
 _MAX_FIT_POINTS = 3000
 _MAX_REFINE_POINTS = 10_000
 _MAX_POINTS_PER_OBJECT = 60
+# What is known of so many planes at a time stays in the processor's cache.
+_PLANES_AT_ONCE = 10
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ def fit_support_plane(
     Args:
         context_m: (C, 3) points that belong to no object, evenly spread (voxelised).
         objects_m: (N, 3) points of the objects; only used to choose between planes.
-        object_ids: (N,) the object of each point.
+        object_ids: (N,) the object of each point; points of one object follow each other.
         viewpoint_m: (3,) the normal will point to this side.
     """
     if len(context_m) < settings.min_inliers:
@@ -74,9 +77,9 @@ def fit_support_plane(
     normals, offsets = _propose(sample, viewpoint_m, settings.hypotheses, rng)
     if not len(normals):
         return None
-    inliers = np.abs(sample @ normals.T + offsets) < settings.inlier_m
+    shares = _inlier_shares(sample, normals, offsets, settings.inlier_m)
     contact = _contact_share(objects_m, object_ids, normals, offsets, settings.contact_m)
-    best = int(np.argmax(inliers.mean(axis=0) * (0.2 + 0.8 * contact)))
+    best = int(np.argmax(shares * (0.2 + 0.8 * contact)))
     normal, offset = _refine(
         context[:: 1 + len(context) // _MAX_REFINE_POINTS],
         normals[best],
@@ -108,6 +111,24 @@ def _propose(
     return normals * signs[:, None], offsets * signs
 
 
+def _inlier_shares(
+    points: NDArray[np.float64],
+    normals: NDArray[np.float64],
+    offsets: NDArray[np.float64],
+    inlier_m: float,
+) -> NDArray[np.float64]:
+    """(K,) share of the points that lie on each plane."""
+    shares = np.empty(len(normals))
+    columns = np.ascontiguousarray(points.T)
+    for start in range(0, len(normals), _PLANES_AT_ONCE):
+        some = slice(start, start + _PLANES_AT_ONCE)
+        heights = normals[some] @ columns
+        heights += offsets[some, None]
+        np.abs(heights, out=heights)
+        shares[some] = np.count_nonzero(heights < inlier_m, axis=1) / len(points)
+    return shares
+
+
 def _contact_share(
     objects_m: NDArray[np.float32],
     object_ids: NDArray[np.integer],
@@ -116,16 +137,18 @@ def _contact_share(
     contact_m: float,
 ) -> NDArray[np.float64]:
     """(K,) share of objects whose lowest tenth comes within ``contact_m`` of each plane."""
-    ids = np.unique(object_ids)
-    if not len(ids):
+    starts = np.flatnonzero(np.diff(object_ids.astype(np.int64), prepend=-1))
+    if not len(starts):
         return np.ones(len(normals))
     touching = np.zeros(len(normals))
-    for instance_id in ids:
-        points = objects_m[object_ids == instance_id]
-        points = points[:: max(1, len(points) // _MAX_POINTS_PER_OBJECT)]
-        heights = np.sort(points @ normals.T + offsets, axis=0)
-        touching += np.abs(heights[len(heights) // 10]) < contact_m
-    return touching / len(ids)
+    for start, stop in pairwise((*starts, len(object_ids))):
+        step = max(1, (stop - start) // _MAX_POINTS_PER_OBJECT)
+        heights = normals @ objects_m[start:stop:step].T
+        heights += offsets[:, None]
+        tenth = heights.shape[1] // 10
+        heights.partition(tenth, axis=1)
+        touching += np.abs(heights[:, tenth]) < contact_m
+    return touching / len(starts)
 
 
 def _refine(

@@ -64,15 +64,17 @@ def gather(
 ) -> Points:
     """The points of (H, W) ``pixels``, all of which have depth."""
     flat = np.flatnonzero(pixels)
-    row, column = np.divmod(flat, frame.intrinsics.width)
+    row = flat // frame.intrinsics.width
+    column = flat - row * frame.intrinsics.width  # a third of the time of divmod
     columns, rows = pixel_rays(frame.intrinsics)
-    points_m = np.empty((len(flat), 3), np.float32)
+    # Each coordinate lies in one piece, as voxels take them.
+    points_m = np.empty((3, len(flat)), np.float32)
     depth = frame.depth_m.reshape(-1).take(flat)
-    np.multiply(depth, columns.take(column), out=points_m[:, 0])
-    np.multiply(depth, rows.take(row), out=points_m[:, 1])
-    points_m[:, 2] = depth
+    np.multiply(depth, columns.take(column), out=points_m[0])
+    np.multiply(depth, rows.take(row), out=points_m[1])
+    points_m[2] = depth
     return Points(
-        points_m,
+        points_m.T,
         frame.color.reshape(-1, 3).take(flat, axis=0),
         labels.reshape(-1).take(flat).astype(np.uint32),
         edge_px.reshape(-1).take(flat) * np.uint8(FLAG_MASK_EDGE),
@@ -81,33 +83,33 @@ def gather(
 
 def voxelise(cloud: Points, voxel_m: float) -> Points:
     """One point per id and voxel: the mean position, one pixel's colour, all flags."""
-    count = len(cloud.points)
-    if not count:
+    if not len(cloud.points):
         return cloud
     key, order = _sorted(_voxel_keys(cloud, voxel_m))
-    starts = np.flatnonzero(np.concatenate(([True], key[1:] != key[:-1])))
-    lengths = np.diff(starts, append=count)
-    means = np.empty((len(starts), 3), np.float32)
+    starts = np.concatenate(([True], key[1:] != key[:-1]))
+    first = order.take(np.flatnonzero(starts))
+    voxel = np.empty(len(key), np.intp)  # of each point
+    voxel[order] = np.cumsum(starts) - 1
+    lengths = np.bincount(voxel)
+    means = np.empty((len(first), 3), np.float32)
     for axis in range(3):
-        sums = np.add.reduceat(cloud.points[:, axis].take(order), starts)
-        means[:, axis] = sums / lengths
-    first = order.take(starts)
-    return Points(
-        means,
-        cloud.colors.take(first, axis=0),
-        cloud.ids.take(first),
-        np.bitwise_or.reduceat(cloud.flags.take(order), starts),
-    )
+        means[:, axis] = np.bincount(voxel, cloud.points[:, axis]) / lengths
+    flags = np.zeros(len(first), np.uint8)
+    present = np.bitwise_or.reduce(cloud.flags)
+    for bit in present & (1 << np.arange(8)).astype(np.uint8):
+        if bit:
+            flags[voxel.take(np.flatnonzero(cloud.flags & bit))] |= bit
+    return Points(means, cloud.colors.take(first, axis=0), cloud.ids.take(first), flags)
 
 
 def _voxel_keys(cloud: Points, voxel_m: float) -> NDArray[np.int64]:
     """(N,) one number for each id and voxel, by id first."""
     key = cloud.ids.astype(np.int64)
     for column in cloud.points.T:
-        cell = np.floor(column * np.float32(1 / voxel_m)).astype(np.int64)
-        cell -= cell.min()
-        key *= cell.max() + 1
-        key += cell
+        cell = np.floor(column * np.float32(1 / voxel_m)).astype(np.int32)
+        low = cell.min()
+        key *= int(cell.max()) - int(low) + 1
+        key += cell - low
     return key
 
 
