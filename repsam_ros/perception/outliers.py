@@ -44,23 +44,23 @@ def are_inliers(
 
 def _spacing(points_m: NDArray[np.float32], radius_m: float) -> NDArray[np.float32]:
     """(N,) relative spacing of the points round each point of one object."""
-    cells, shape = _cells(points_m, 2 * radius_m / _WINDOW)
+    place, shape = _places(points_m, 2 * radius_m / _WINDOW)
     occupied = np.zeros(shape, np.float32)
-    place = tuple(cells.T)
-    occupied[place] = 1
-    share = uniform_filter(occupied, _WINDOW, mode="constant")[place]
+    occupied.reshape(-1)[place] = 1
+    share = uniform_filter(occupied, _WINDOW, mode="constant").take(place)
     spacing: NDArray[np.float32] = 1 / np.sqrt(np.maximum(share * _WINDOW**3, 1))
     return spacing
 
 
-def _cells(
+def _places(
     points_m: NDArray[np.float32], cell_m: float
 ) -> tuple[NDArray[np.intp], tuple[int, ...]]:
-    """(N, 3) cells from 0 and the grid's shape; cells grow until the grid fits in memory."""
-    low = points_m.min(axis=0)
+    """(N,) cell of a flat grid and the grid's shape; cells grow until it fits in memory."""
+    columns = np.ascontiguousarray(points_m.T)
+    columns -= columns.min(axis=1, keepdims=True)
     while True:
-        cells = ((points_m - low) / np.float32(cell_m)).astype(np.intp)
-        shape = tuple(int(size) + 1 for size in cells.max(axis=0))
+        cells = (columns / np.float32(cell_m)).astype(np.intp)
+        shape = tuple(int(size) + 1 for size in cells.max(axis=1))
         if np.prod(shape) <= _MAX_CELLS:
-            return cells, shape
+            return (cells[0] * shape[1] + cells[1]) * shape[2] + cells[2], shape
         cell_m *= 2

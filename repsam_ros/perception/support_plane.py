@@ -155,15 +155,16 @@ def _refine(
     points: NDArray[np.float64], normal: NDArray[np.float64], offset: float, inlier_m: float
 ) -> tuple[NDArray[np.float64], float]:
     """Tukey-weighted total least squares, the scale shrinking to ``inlier_m``."""
+    columns = np.ascontiguousarray(points.T)
     for scale in (2.0, 1.5, 1.0, 1.0):
-        ratio = (points @ normal + offset) / (scale * inlier_m)
-        weights = np.where(np.abs(ratio) < 1, (1 - ratio**2) ** 2, 0.0)
+        ratio = (normal @ columns + offset) / (scale * inlier_m)
+        weights = np.maximum(1 - ratio * ratio, 0) ** 2
         total = weights.sum()
         if total < 3:
             break
-        centre = weights @ points / total
-        offsets = points - centre
-        _, vectors = np.linalg.eigh((offsets * weights[:, None]).T @ offsets)
+        centre = columns @ weights / total
+        offsets = columns - centre[:, None]
+        _, vectors = np.linalg.eigh((offsets * weights) @ offsets.T)
         flipped = vectors[:, 0] @ normal < 0
         normal = -vectors[:, 0] if flipped else vectors[:, 0]
         offset = float(-normal @ centre)
