@@ -8,7 +8,7 @@ The hand is centred on the part of the object that it would hold
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -28,6 +28,11 @@ _SEEN_COSINE = 0.2
 _CENTROID_SCALE_M = 0.05
 _CLEARANCE_SCALE_M = 0.02
 _DEPTH_SCALE_M = 0.03
+# Both contacts in the friction cone, the closing line near the middle of the object, the approach
+# along gravity (along the view where no plane is known), the hand well over the table, the object
+# well in between the fingers, a small opening, fingers that end in space seen to be free.
+TERMS = ("antipodal", "centroid", "vertical", "clearance", "depth", "narrow", "known")
+_ANTIPODAL, _KNOWN = TERMS.index("antipodal"), TERMS.index("known")
 
 
 @dataclass(frozen=True)
@@ -39,14 +44,14 @@ class Candidates:
         positions_m: (C, 3) tool centre points.
         rotations: (C, 3, 3) columns x, y, z of the grasp frame.
         parts_m: (C,) extent of the held part along the closing axis.
-        terms: What speaks for a candidate, each (C,) in [0, 1].
+        terms: (T, C) what speaks for a candidate, in the order of ``TERMS``, each in [0, 1].
     """
 
     hands: Hands
     positions_m: NDArray[np.float64]
     rotations: NDArray[np.float64]
     parts_m: NDArray[np.float64]
-    terms: dict[str, NDArray[np.float64]]
+    terms: NDArray[np.float64]
 
     def __len__(self) -> int:
         return len(self.parts_m)
@@ -54,10 +59,10 @@ class Candidates:
     def take(self, rows: NDArray[np.intp]) -> Candidates:
         return Candidates(
             self.hands.take(rows),
-            self.positions_m[rows],
-            self.rotations[rows],
-            self.parts_m[rows],
-            {name: values[rows] for name, values in self.terms.items()},
+            self.positions_m.take(rows, axis=0),
+            self.rotations.take(rows, axis=0),
+            self.parts_m.take(rows),
+            self.terms.take(rows, axis=1),
         )
 
 
@@ -91,15 +96,15 @@ class Measurer:
         self.rejected["table"] += len(tips_m) * (len(pairs) - len(fits))
         rotation, sample, tips_m = rotation[fits], sample[fits], tips_m[:, fits]
         step = self.target.step
-        part, low, high = outlined_parts(
-            self._surface.thinned(step), rotation, sample // step, tips_m, self.settings
-        )
         # Where the table is the limit, once is enough.
-        rows = np.flatnonzero(np.diff(tips_m, axis=0, prepend=0) > 0)
+        wanted = np.diff(tips_m, axis=0, prepend=0) > 0
+        rows, part, low, high = outlined_parts(
+            self._surface.thinned(step), rotation, sample // step, tips_m, wanted, self.settings
+        )
+        self.rejected["too_wide"] += int(np.count_nonzero(wanted)) - len(rows)
         pair = rows % max(len(fits), 1)
         hands = Hands(rotation[pair], sample[pair], tips_m.take(rows))
-        ends = low.take(rows), high.take(rows)
-        return self._measured(hands, part.take(rows), ends, rough=True)[0]
+        return self._measured(hands, part, (low, high), rough=True)[0]
 
     def closely(self, hands: Hands, seen: SeenSpace) -> Candidates:
         """Hands that would hold the object, unchecked for collisions."""
@@ -113,11 +118,11 @@ class Measurer:
         ends = low.take(rows), high.take(rows)
         contacts = _contacts(ends, known, found.rotations, target.view, settings)
         reasons = {
-            "hidden": behind.max(axis=1, initial=0) > settings.max_behind_share,
-            "not_antipodal": contacts.min(axis=1) < settings.min_contact,
+            "hidden": np.maximum(*behind) > settings.max_behind_share,
+            "not_antipodal": np.minimum(*contacts) < settings.min_contact,
         }
-        seen_terms = {"antipodal": contacts.mean(axis=1), "known": known.mean(axis=1)}
-        found = replace(found, terms=found.terms | seen_terms)
+        found.terms[_ANTIPODAL] = (contacts[0] + contacts[1]) / 2
+        found.terms[_KNOWN] = (known[0] + known[1]) / 2
         return found.take(np.flatnonzero(reject(reasons, self.rejected)))
 
     def _reach(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> NDArray[np.float64]:
@@ -149,8 +154,18 @@ class Measurer:
         """What is usable as far as the object and the table tell, and its rows among the hands."""
         settings = self.settings
         span_m, height_m = part.high_m - part.low_m, hands.tip_m - part.top_m
+        reasons = {
+            "too_wide": span_m > settings.max_width_m + 1e-9,
+            "palm": height_m > settings.gripper.finger_length_m,
+        }
+        if not rough:
+            reasons["too_few_points"] = part.count < settings.min_points
+        held = np.flatnonzero(reject(reasons, self.rejected))
+        hands, part, span_m = hands.take(held), part.take(held), span_m.take(held)
         positions_m, rotations, off_centre_m = self._centred(hands, part)
-        contacts = _contacts(ends, None, rotations, self.target.view, settings)
+        contacts = _contacts(
+            (ends[0].take(held), ends[1].take(held)), None, rotations, self.target.view, settings
+        )
         lowest_m = np.full(len(hands), np.inf)
         upright = self.target.view
         if self.plane is not None:
@@ -159,34 +174,33 @@ class Measurer:
                 positions_m, rotations, settings.opening_m(span_m), self.plane, settings.gripper
             )
         reasons = {
-            "too_wide": span_m > settings.max_width_m,
-            "palm": height_m > settings.gripper.finger_length_m,
             "table": lowest_m < settings.table_clearance_m,
             "workspace": ~settings.in_workspace(positions_m),
         }
         if not rough:
-            reasons["too_few_points"] = part.count < settings.min_points
-            reasons["not_antipodal"] = contacts.min(axis=1) < settings.min_contact
-        terms = {
-            "antipodal": contacts.mean(axis=1),
-            "centroid": 1 - off_centre_m / _CENTROID_SCALE_M,
-            "vertical": rotations[:, :, 2] @ upright,
-            "clearance": (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
-            "depth": height_m / _DEPTH_SCALE_M,
-            "narrow": 1 - span_m / settings.gripper.opening_m,
-            "known": np.ones(len(hands)),
-        }
-        terms = {name: np.minimum(np.maximum(values, 0), 1) for name, values in terms.items()}
+            reasons["not_antipodal"] = np.minimum(*contacts) < settings.min_contact
+        terms = np.array(
+            (
+                (contacts[0] + contacts[1]) / 2,
+                1 - off_centre_m / _CENTROID_SCALE_M,
+                rotations[:, :, 2] @ upright,
+                (lowest_m - settings.table_clearance_m) / _CLEARANCE_SCALE_M,
+                height_m.take(held) / _DEPTH_SCALE_M,
+                1 - span_m / settings.gripper.opening_m,
+                np.ones(len(hands)),
+            )
+        )
+        np.clip(terms, 0, 1, out=terms)
         found = Candidates(hands, positions_m, rotations, span_m, terms)
         rows = np.flatnonzero(reject(reasons, self.rejected))
-        return found.take(rows), rows
+        return found.take(rows), held.take(rows)
 
     def _centred(
         self, hands: Hands, part: Parts
     ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         """Positions and rotations of the hands; how far beside the centroid they come down."""
-        rotations = self.rotations[hands.rotation]
-        offsets_m = self.target.points_m[hands.sample] - self.target.centroid_m
+        rotations = self.rotations.take(hands.rotation, axis=0)
+        offsets_m = self.target.points_m.take(hands.sample, axis=0) - self.target.centroid_m
         local_m = np.einsum("ci,cij->cj", offsets_m, rotations)
         local_m[:, 1] += (part.low_m + part.high_m) / 2
         local_m[:, 2] += hands.tip_m - self.settings.gripper.tip_m
@@ -201,17 +215,17 @@ def _contacts(
     view: NDArray[np.float64],
     settings: SearchSettings,
 ) -> NDArray[np.float64]:
-    """(H, 2) quality of both contacts; one whose face the camera cannot see earns some credit.
+    """(2, H) quality of both contacts; one whose face the camera cannot see earns some credit.
 
     Args:
-        known: (H, 2) shares of the fingers in known space; all of them when None.
+        known: (2, H) shares of the fingers in known space; all of them when None.
     """
-    result = np.empty((len(rotations), 2))
+    result = np.empty((2, len(rotations)))
     toward = rotations[:, :, 1] @ view
     for side, (contact, outward) in enumerate(zip(ends, (-toward, toward), strict=True)):
         unseen = -outward < _SEEN_COSINE
         # The back of a thick thing is no sheet: there the finger would not stand in seen space.
-        sheet = contact.sheet if known is None else contact.sheet * (known[:, side] > 0.5)
+        sheet = contact.sheet if known is None else contact.sheet * (known[side] > 0.5)
         end = contact.ridge + sheet
-        result[:, side] = np.maximum(contact.grip, settings.unseen_credit * unseen * end)
+        result[side] = np.maximum(contact.grip, settings.unseen_credit * unseen * end)
     return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,14 @@ from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.settings import HandSettings
 from repsam_ros.grasping.sight import image_axes
 from repsam_ros.structures import Plane, SceneCloud
+
+# Where there are more points than this, they are sorted into blocks of this edge length.
+_FEW_POINTS = 1500
+_BLOCK_M = 0.015
+# More blocks than any scene has along one direction.
+_MANY = 1 << 20
+# So many rays are enough for the axes and the cell size of a range image.
+_MOST_RAYS = 2000
 
 
 @dataclass(frozen=True)
@@ -29,29 +38,20 @@ class Obstacles:
     plane: Plane | None
     settings: HandSettings
 
-    def near(self, points_m: NDArray[np.float64]) -> Obstacles:
-        """Those that a hand at an object of these points could meet."""
-        hand = self.settings.gripper
-        low_m, high_m = points_m.min(axis=0), points_m.max(axis=0)
-        back_m = hand.palm_length_m - hand.palm_front_m + self.settings.approach_m
-        corner_m = np.array([hand.palm_depth_m / 2, hand.palm_width_m / 2, back_m])
-        # The tool centre point is no farther from some point of the object than this.
-        off_m = hand.finger_length_m + hand.opening_m / 2
-        reach_m = np.linalg.norm(high_m - low_m) / 2 + off_m + np.linalg.norm(corner_m)
-        offsets_m = self.points_m - ((low_m + high_m) / 2).astype(np.float32)
-        squares = np.einsum("nd,nd->n", offsets_m, offsets_m)
-        return self._take(np.flatnonzero(squares < reach_m**2))
-
     def others(self, instance_id: int) -> Obstacles:
         """All but the points of an object."""
         return self._take(np.flatnonzero(self.ids != instance_id))
 
-    def thinned(self, step: int) -> Obstacles:
-        """Every ``step``-th point, the whole plane."""
-        return replace(self, points_m=self.points_m[::step], ids=self.ids[::step])
+    def thinned(self) -> Obstacles:
+        """One point of each block of space that holds some, the whole plane."""
+        return self._take(self._blocks.order.take(self._blocks.starts))
 
     def _take(self, rows: NDArray[np.intp]) -> Obstacles:
         return replace(self, points_m=self.points_m.take(rows, axis=0), ids=self.ids.take(rows))
+
+    @cached_property
+    def _blocks(self) -> _Blocks:
+        return _blocks_of(self.points_m)
 
     def openings_m(
         self,
@@ -83,43 +83,119 @@ class Obstacles:
             openings_m: (C, K) openings to try in rising order, NaN = none.
         """
         gripper, count = self.settings.gripper, len(positions_m)
-        if not count:
-            return np.zeros(0)
-        # Relative to a nearby origin, single precision is good for micrometres.
-        origin = positions_m.mean(axis=0)
-        axes = np.empty((3, count, 4), np.float32)  # axis of the hand, homogeneous coordinate
-        axes[..., :3] = rotations.transpose(2, 0, 1)
-        axes[..., 3] = -np.einsum("ci,cij->jc", positions_m - origin, rotations)
-        points_m = np.ones((4, len(self.points_m)), np.float32)
-        points_m[:3] = (self.points_m - origin.astype(np.float32)).T
-        across, along, below = axes @ points_m  # (C, M) each
-        front = gripper.palm_front_m
-        back = front - gripper.palm_length_m - self.settings.approach_m
-        outside_m = gripper.opening_m / 2 + gripper.finger_thickness_m
-        half_m = max(gripper.palm_depth_m, gripper.finger_width_m) / 2
-        near = np.flatnonzero((np.abs(across) < half_m) & (below < gripper.tip_m))
-        off_m, below = np.abs(along.take(near)), below.take(near)
-        beside = (off_m < max(gripper.palm_width_m / 2, outside_m)) & (below > back)
-        some = np.flatnonzero(beside)
-        near, along, below = near.take(some), off_m.take(some), below.take(some)
-        across = np.abs(across.take(near))
-        hand = near // len(self.points_m)
-        point = near - hand * len(self.points_m)
-        in_palm = across < gripper.palm_depth_m / 2
-        in_palm &= (along < gripper.palm_width_m / 2) & (below <= front)
-        beside = (across < gripper.finger_width_m / 2) & (along < outside_m)
-        beside &= below > front
+        hand, point, (across_m, along_m, below_m) = self._around(positions_m, rotations)
+        beside_palm = below_m <= gripper.palm_front_m
+        in_palm = beside_palm & (across_m < gripper.palm_depth_m / 2)
+        in_palm &= along_m < gripper.palm_width_m / 2
         blocked = np.bincount(hand[in_palm], minlength=count) > 0
-        hand, off_m = hand[beside], along[beside]
-        foreign = self.ids[point[beside]] != instance_id
-        best = np.full(count, np.nan)
-        for opening_m in openings_m.T:
-            inner_m = (opening_m / 2)[hand]
-            hit = off_m < inner_m + gripper.finger_thickness_m
-            hit &= foreign | (off_m > inner_m)
-            hits = np.bincount(hand[hit], minlength=count) > 0
-            best = np.where(hits | np.isnan(opening_m), best, opening_m)
-        return np.where(blocked, np.nan, best)
+        some = np.flatnonzero(~beside_palm & (across_m < gripper.finger_width_m / 2))
+        hand, off_m = hand.take(some), along_m.take(some)[:, None]
+        foreign = self.ids.take(point.take(some)) != instance_id
+        inner_m = (openings_m / 2).take(hand, axis=0)  # (E, K)
+        hit = off_m < inner_m + gripper.finger_thickness_m
+        hit &= foreign[:, None] | (off_m > inner_m)
+        entry, opening = np.nonzero(hit)
+        unfit = np.isnan(openings_m) | blocked[:, None]
+        unfit[hand.take(entry), opening] = True
+        best = np.where(unfit, -np.inf, openings_m).max(axis=1)
+        return np.where(np.isinf(best), np.nan, best)
+
+    def _around(
+        self, positions_m: NDArray[np.float64], rotations: NDArray[np.float64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
+        """Points in the box round each hand and its approach.
+
+        Returns:
+            (E,) hands, (E,) points, and (3, E) where these are: their distances from the middle of
+            the hand across the fingers and along the closing axis, and how far along the approach.
+        """
+        gripper, blocks = self.settings.gripper, self._blocks
+        half_across_m = max(gripper.palm_depth_m, gripper.finger_width_m) / 2
+        outside_m = gripper.opening_m / 2 + gripper.finger_thickness_m
+        half_along_m = max(gripper.palm_width_m / 2, outside_m)
+        back_m = gripper.palm_front_m - gripper.palm_length_m - self.settings.approach_m
+        axes = np.empty((len(positions_m), 3, 4), np.float32)  # the last one is homogeneous
+        axes[..., :3] = rotations.transpose(0, 2, 1)
+        axes[..., 3] = -np.einsum("ci,cij->cj", positions_m - blocks.origin_m, rotations)
+
+        # Whole blocks first.
+        across_m, along_m, below_m = axes.transpose(1, 0, 2) @ blocks.centres_m  # (C, B) each
+        near = np.abs(across_m) < half_across_m + blocks.radius_m
+        near &= below_m < gripper.tip_m + blocks.radius_m
+        met = np.flatnonzero(near)
+        met = met[np.abs(along_m.take(met)) < half_along_m + blocks.radius_m]
+        met = met[below_m.take(met) > back_m - blocks.radius_m]
+        hand, block = np.divmod(met, max(len(blocks.sizes), 1))
+        hand, row = np.repeat(hand, blocks.sizes.take(block)), blocks.rows(block)
+
+        points_m = blocks.points_m.take(row, axis=0)
+        places_m = np.einsum("eij,ej->ei", axes.take(hand, axis=0), points_m).T
+        np.abs(places_m[:2], out=places_m[:2])
+        across_m, along_m, below_m = places_m
+        inside = (across_m < half_across_m) & (along_m < half_along_m)
+        inside &= (below_m > back_m) & (below_m < gripper.tip_m)
+        some = np.flatnonzero(inside)
+        return hand.take(some), blocks.order.take(row.take(some)), places_m.take(some, axis=1)
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """Points sorted by blocks of space, most of which can be ruled out as a whole.
+
+    Attributes:
+        origin_m: (3,) nearby, so that single precision is good for micrometres.
+        order: (M,) number of each sorted point before it was sorted.
+        points_m: (M, 4) float32 homogeneous, sorted, from the origin.
+        starts: (B,) where the points of each block begin.
+        sizes: (B,) how many each has.
+        centres_m: (4, B) float32 homogeneous, from the origin.
+        radius_m: No point is farther than this from the centre of its block.
+    """
+
+    origin_m: NDArray[np.float32]
+    order: NDArray[np.intp]
+    points_m: NDArray[np.float32]
+    starts: NDArray[np.intp]
+    sizes: NDArray[np.intp]
+    centres_m: NDArray[np.float32]
+    radius_m: float
+
+    def rows(self, blocks: NDArray[np.intp]) -> NDArray[np.intp]:
+        """The sorted points of some blocks, one block after the other."""
+        sizes = self.sizes.take(blocks)
+        before = np.cumsum(sizes) - sizes
+        rows: NDArray[np.intp] = np.repeat(self.starts.take(blocks) - before, sizes)
+        rows += np.arange(len(rows))
+        return rows
+
+
+def _blocks_of(points_m: NDArray[np.float32]) -> _Blocks:
+    count = len(points_m)
+    origin_m = np.ones(count, np.float32) @ points_m / np.float32(max(count, 1))
+    offsets_m = np.ones((4, count), np.float32)
+    offsets_m[:3] = points_m.T
+    offsets_m[:3] -= origin_m[:, None]
+    every = np.arange(count)
+    if count <= _FEW_POINTS:  # each is a block of its own
+        ones = np.ones(count, np.intp)
+        return _Blocks(origin_m, every, offsets_m.T.copy(), every, ones, offsets_m, 0.0)
+    cells = np.floor(offsets_m[:3] * np.float32(1 / _BLOCK_M))
+    x, y, z = cells.astype(np.int64)
+    key = (x * _MANY + y) * _MANY + z
+    order = np.argsort(key, kind="stable")
+    starts = np.flatnonzero(np.diff(key.take(order), prepend=np.iinfo(np.int64).min))
+    centres_m = np.ones((4, len(starts)), np.float32)
+    centres_m[:3] = (cells.take(order.take(starts), axis=1) + np.float32(0.5)) * _BLOCK_M
+    return _Blocks(
+        origin_m,
+        order,
+        offsets_m.T.take(order, axis=0),
+        starts,
+        np.diff(starts, append=count),
+        centres_m,
+        # A little more than half a diagonal, for rounding.
+        0.87 * _BLOCK_M,
+    )
 
 
 def find_obstacles(cloud: SceneCloud, settings: HandSettings) -> Obstacles:
@@ -181,14 +257,15 @@ class SeenSpace:
     def __init__(self, cloud: SceneCloud, margin_m: float) -> None:
         offsets_m = cloud.points_m - cloud.viewpoint_m.astype(np.float32)
         ranges_m = np.sqrt(np.einsum("nd,nd->n", offsets_m, offsets_m))
-        usable = np.flatnonzero(ranges_m > 1e-6)
-        offsets_m, ranges_m = offsets_m[usable], ranges_m[usable]
-        ids = cloud.instance_ids[usable]
+        usable, ids = ranges_m > 1e-6, cloud.instance_ids
+        if not usable.all():
+            offsets_m, ranges_m, ids = offsets_m[usable], ranges_m[usable], ids[usable]
         self._viewpoint_m = cloud.viewpoint_m
         self._margin_m = margin_m
-        self._axes = image_axes((offsets_m / ranges_m[:, None]).astype(np.float64))
+        some = slice(None, None, 1 + len(ranges_m) // _MOST_RAYS)
+        self._axes = image_axes(offsets_m[some].astype(np.float64) / ranges_m[some, None])
         # Points lie a context voxel (some 6 mm) apart, on slanted surfaces half as much again.
-        self._cell = 0.010 / float(np.median(ranges_m)) if len(ranges_m) else 1.0
+        self._cell = 0.010 / float(np.median(ranges_m[some])) if len(ranges_m) else 1.0
         cells, ahead = self._cells(offsets_m, ranges_m)
         cells, ranges_m, ids = cells[:, ahead], ranges_m[ahead], ids[ahead]
         self._low = cells.min(axis=1) if len(ids) else np.zeros(2, np.intp)
@@ -236,20 +313,18 @@ class SeenSpace:
         gripper: Gripper,
         instance_id: int,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(C, 2) shares of each finger of the open hand: in known space, and behind others.
+        """(2, C) shares of each finger of the open hand: in known space, and behind others.
 
         "Behind others" is unknown because something else than the object to be picked is in the
         line of sight: there the object's visible end need not be its real end.
         """
-        depths = np.linspace(gripper.palm_front_m, gripper.tip_m, 4)
-        sides = (-gripper.finger_width_m / 3, gripper.finger_width_m / 3)
-        each = len(sides) * len(depths)
-        shape = (len(widths_m), 2, each)
-        local = np.empty((*shape, 3))
-        local[..., 0], local[..., 2] = np.repeat(sides, len(depths)), np.tile(depths, len(sides))
-        local[..., 1] = np.array((-0.5, 0.5))[:, None]
-        local[..., 1] *= (widths_m + gripper.finger_thickness_m)[:, None, None]
-        places = local.reshape(-1, 2 * each, 3) @ rotations.transpose(0, 2, 1)
-        known, instance = self.look_up(places + positions_m[:, None])
+        below_m = np.linspace(gripper.palm_front_m, gripper.tip_m, 4)
+        across_m = np.array((-1, 1)) * (gripper.finger_width_m / 3)
+        out_m = np.array((-0.5, 0.5))[:, None] * (widths_m + gripper.finger_thickness_m)
+        x, y, z = rotations.transpose(2, 0, 1)
+        middle_m = positions_m + out_m[..., None] * y
+        sides_m = middle_m + across_m[:, None, None, None] * x
+        places_m = sides_m + below_m[:, None, None, None, None] * z  # (4, 2, 2, C, 3)
+        known, instance = self.look_up(places_m)
         behind = ~known & (instance >= 0) & (instance != instance_id)
-        return known.reshape(shape).mean(axis=2), behind.reshape(shape).mean(axis=2)
+        return known.mean(axis=(0, 1)), behind.mean(axis=(0, 1))

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 import numpy as np
 from numpy.typing import NDArray
 
-from repsam_ros.grasping.sight import cross, image_axes
+from repsam_ros.grasping.sight import cross, image_axes, lengths_m
 
 _REACH_CELLS = 3
 _LEAST_CELL_RAD = 0.002
@@ -27,42 +27,68 @@ def estimate_normals(
 ) -> NDArray[np.float64]:
     """(N, 3) unit normals: least principal axis of the neighbours in ``radius_m``, to the camera.
 
-    A point without two neighbours gets the direction to the viewpoint.
+    A place without two neighbours gets the direction to the viewpoint.
 
     Args:
         points_m: (N, 3) points.
         ids: (N,) object of each point; points of one object follow each other.
     """
     rays_m = np.asarray(points_m, np.float64) - viewpoint_m
-    normals = _least_axes(_covariances(rays_m, ids, radius_m))
-    to_camera = -rays_m / np.maximum(np.linalg.norm(rays_m, axis=1, keepdims=True), 1e-9)
-    normals = np.where(normals.any(axis=1, keepdims=True), normals, to_camera)
+    place, width, size = _images(rays_m, ids, radius_m / (_REACH_CELLS + 0.5))
+    # The mean of the points in a cell stands for them all.
+    counts = np.bincount(place, minlength=size)
+    cells = np.flatnonzero(counts)
+    point_at = np.full(size, len(cells), np.intp)
+    point_at[cells] = np.arange(len(cells))
+    cell = point_at.take(place)
+    sums_m = [np.bincount(cell, values_m, minlength=len(cells)) for values_m in rays_m.T]
+    widths = np.empty_like(cells)
+    widths[cell] = width
+    covariances = _covariances(
+        np.array(sums_m) / counts.take(cells), cells, widths, point_at, radius_m
+    )
+    axes = _least_axes(covariances)
+    normals, found = axes.take(cell, axis=0), axes.any(axis=1).take(cell)
+    to_camera = -rays_m / np.maximum(lengths_m(rays_m), 1e-9)[:, None]
     away = np.einsum("nd,nd->n", normals, to_camera) < 0
-    return np.where(away[:, None], -normals, normals)
+    normals *= np.where(away, -1.0, 1.0)[:, None]
+    return np.where(found[:, None], normals, to_camera)
 
 
 def _covariances(
-    rays_m: NDArray[np.float64], ids: NDArray[np.integer], radius_m: float
+    points_m: NDArray[np.float64],
+    place: NDArray[np.intp],
+    width: NDArray[np.intp],
+    point_at: NDArray[np.intp],
+    radius_m: float,
 ) -> NDArray[np.float64]:
-    """(6, N) covariances xx, yy, zz, xy, xz, yz of neighbours; near ones weigh most."""
-    place, width, point_at = _images(rays_m, ids, radius_m / (_REACH_CELLS + 0.5))
+    """(6, C) covariances xx, yy, zz, xy, xz, yz of neighbours; near ones weigh most.
+
+    Args:
+        points_m: (3, C) points, the only ones of their cells.
+        place: (C,) their cells.
+        width: (C,) width of the image that each is in.
+        point_at: Point of each cell, C where there is none.
+    """
     # The last column stands for nobody and is far from everybody.
-    points_m = np.full((3, len(rays_m) + 1), 1e3, np.float32)
-    points_m[:, :-1] = rays_m.T
-    total = np.ones(len(rays_m), np.float32)
-    sums, squares, mixed = np.zeros((3, 3, len(rays_m)), np.float32)
+    points = np.full((3, len(place) + 1), 1e3, np.float32)
+    points[:, :-1] = points_m
+    total = np.ones(len(place), np.float32)
+    sums, squares, mixed = np.zeros((3, 3, len(place)), np.float32)
     steps = range(-_REACH_CELLS, _REACH_CELLS + 1)
     for row, column in product(steps, steps):
         if 0 < row**2 + column**2 <= _REACH_CELLS**2 + 1:
-            neighbor = point_at.take(place + row * width + column)
-            offsets_m = points_m.take(neighbor, axis=1) - points_m[:, :-1]
+            neighbor = point_at.take(place + (row * width + column))
+            offsets_m = points.take(neighbor, axis=1)
+            offsets_m -= points[:, :-1]
             apart = np.einsum("dn,dn->n", offsets_m, offsets_m) * np.float32(radius_m**-2)
             weight = np.maximum(1 - apart, 0)
             total += weight
             weighted = weight * offsets_m
             sums += weighted
             squares += weighted * offsets_m
-            mixed += weighted[[0, 0, 1]] * offsets_m[[1, 2, 2]]
+            mixed[:2] += weighted[0] * offsets_m[1:]
+            mixed[2] += weighted[1] * offsets_m[2]
     mean = sums.astype(np.float64) / total
     squares_m = squares / total - mean * mean
     return np.concatenate((squares_m, mixed / total - mean[[0, 0, 1]] * mean[[1, 2, 2]]))
@@ -70,16 +96,15 @@ def _covariances(
 
 def _images(
     rays_m: NDArray[np.float64], ids: NDArray[np.integer], cell_m: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]:
-    """Images of all objects in one flat array, each with a margin.
+) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+    """Images of all objects, one after the other, each with a margin.
 
     Returns:
-        The (N,) place of each point, the (N,) width of its image and the array, which holds a
-        point of each place, N where there is none.
+        The (N,) cell of each point, the (N,) width of its image and the number of cells.
     """
     place, width = np.zeros((2, len(rays_m)), np.intp)
     size = 0
-    ranges_m = np.maximum(np.linalg.norm(rays_m, axis=1), 1e-9)
+    ranges_m = np.maximum(lengths_m(rays_m), 1e-9)
     unit = rays_m / ranges_m[:, None]
     ends = np.flatnonzero(np.diff(ids.astype(np.int64), prepend=-1, append=-1))
     for first, end in pairwise(ends):
@@ -93,9 +118,7 @@ def _images(
         place[first:end] = size + cells[:, 1] * columns + cells[:, 0]
         width[first:end] = columns
         size += int(columns * rows)
-    point_at = np.full(size, len(rays_m), np.intp)
-    point_at[place] = np.arange(len(rays_m))
-    return place, width, point_at
+    return place, width, size
 
 
 def _least_axes(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from typing import NamedTuple
 
@@ -13,6 +14,8 @@ from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.grasping.sight import cross
 from repsam_ros.grasping.targets import Target
 from repsam_ros.structures import Plane
+
+_OUTLINE_POINTS = 60
 
 
 class Orientations(NamedTuple):
@@ -43,11 +46,11 @@ def surface_orientations(
     rotations = _rotations(target, np.concatenate((fixed, into_surface)), settings.rolls)
     shared = len(fixed) * settings.rolls
     # Neighbouring samples give much the same hands: they share the fixed orientations.
-    turn, index = np.meshgrid(np.arange(shared), np.arange(len(target.samples)), indexing="ij")
-    mine = (turn + index) % settings.samples_sharing == 0
+    every = np.arange(len(target.samples))
+    turn, index = np.nonzero((np.arange(shared)[:, None] + every) % settings.samples_sharing == 0)
     pairs = np.concatenate(
         (
-            np.stack((turn[mine], target.samples[index[mine]]), axis=1),
+            np.stack((turn, target.samples.take(index)), axis=1),
             np.stack((np.arange(shared, len(rotations)), np.repeat(own, settings.rolls)), axis=1),
         )
     )
@@ -77,9 +80,11 @@ def _rotations(target: Target, approaches: NDArray[np.float64], rolls: int) -> N
     The narrow side is that of the smallest rectangle round the object seen along the approach.
     """
     first, second = perpendicular(approaches)
-    outline = target.points_m[:: max(1, len(target.points_m) // 100)] - target.centroid_m
-    flat_mm = np.stack((outline @ first.T, outline @ second.T), axis=-1).astype(np.float32) * 1000
-    narrow_rad = np.array([_narrow_side_rad(flat_mm[:, index]) for index in range(len(first))])
+    step = max(1, len(target.points_m) // _OUTLINE_POINTS)
+    outline_mm = ((target.points_m[::step] - target.centroid_m) * 1000).T.astype(np.float32)
+    both = np.stack((first, second), axis=1).astype(np.float32)
+    flat_mm = np.ascontiguousarray((both @ outline_mm).transpose(0, 2, 1))  # (A, N, 2)
+    narrow_rad = np.array([_narrow_side_rad(each_mm) for each_mm in flat_mm])
     turned = narrow_rad[:, None, None] + np.arange(rolls)[:, None] * (np.pi / rolls)
     result = np.empty((len(approaches), rolls, 3, 3))
     cosine, sine = np.cos(turned), np.sin(turned)
@@ -91,8 +96,8 @@ def _rotations(target: Target, approaches: NDArray[np.float64], rolls: int) -> N
 
 def _narrow_side_rad(points_mm: NDArray[np.float32]) -> float:
     """Direction of the shorter side of the smallest rectangle round (N, 2) points."""
-    _, (width, height), angle_deg = cv2.minAreaRect(np.ascontiguousarray(points_mm))
-    return float(np.deg2rad(angle_deg if width <= height else angle_deg + 90))
+    _, (width, height), angle_deg = cv2.minAreaRect(points_mm)
+    return math.radians(angle_deg if width <= height else angle_deg + 90)
 
 
 def random_orientations(

@@ -19,6 +19,7 @@ from repsam_ros.grasping.slabs import (
     extents_m,
     first_of_each,
     gap_m,
+    lengths,
     patch_contact,
     reduced,
 )
@@ -27,6 +28,8 @@ _CELL_M = 0.004
 # The cells of a row and of the gap after it are the bits of one integer.
 _SIDE_CELLS, _GAP_CELLS = 24, 8
 _PATCH_CELLS = 2
+# No cell is as far from another.
+_NOWHERE = np.uint8(128)
 
 
 def outlined_parts(
@@ -34,15 +37,21 @@ def outlined_parts(
     rotation: NDArray[np.intp],
     sample: NDArray[np.intp],
     tips_m: NDArray[np.float64],
+    wanted: NDArray[np.bool_],
     settings: SearchSettings,
-) -> tuple[Parts, Contact, Contact]:
-    """The held parts of L x R hands and their contacts on both ends, layer by layer.
+) -> tuple[NDArray[np.intp], Parts, Contact, Contact]:
+    """What L x R hands would hold, and the contacts on both ends.
 
     Args:
         surface: Of a few points.
         rotation: (R,) orientation of each row.
         sample: (R,) point that the hands of a row start from.
         tips_m: (L, R) reaches beyond that point, above 0 and in rising order.
+        wanted: (L, R) which hands to look at.
+
+    Returns:
+        The (H,) numbers, layer by layer, of those whose part is not too wide; their parts and
+        contacts.
     """
     cell_m = max(_CELL_M, settings.max_width_m / _SIDE_CELLS, gap_m(settings) / _GAP_CELLS)
     side, gap = int(np.ceil(settings.max_width_m / cell_m)) + 1, round(gap_m(settings) / cell_m)
@@ -54,33 +63,32 @@ def outlined_parts(
     across_m, below_m = local.across_m.take(entry), local.below_m.take(entry)
     held = below_m <= tips_m.take(row, axis=1)  # (L, E)
     low, high = _ends(row, cell, held, side, max(1, gap))
+    fits = high - low < np.uint8(settings.max_width_m / cell_m + 1e-6)
     # Unsigned: what lies before the end of a part is far beyond it, too.
-    from_low, from_high = cell - low.take(row, axis=1), high.take(row, axis=1) - cell
-    hand, part_at = _by_hand(held & (from_low < 128) & (from_high < 128), row, len(sample))
+    from_low = cell - np.where(wanted & fits, low, _NOWHERE).take(row, axis=1)
+    from_high = high.take(row, axis=1) - cell
+    at = np.flatnonzero(held & (from_low < _NOWHERE) & (from_high < _NOWHERE))
+    layers = np.arange(len(tips_m))[:, None]
+    hand = (row + layers * len(sample)).ravel().take(at)
+    of_part = np.tile(np.arange(len(row)), len(tips_m)).take(at)
     starts = first_of_each(hand)
+    number, across_m = hand.take(starts), across_m.take(of_part)
     part = Parts(
-        (low.ravel() - (side + 0.5)) * cell_m,
-        (high.ravel() - (side - 0.5)) * cell_m,
-        reduced(np.minimum, below_m.take(part_at), starts),
-        np.diff(starts, append=len(hand)),
+        (low.take(number) - (side + 0.5)) * cell_m,
+        (high.take(number) - (side - 0.5)) * cell_m,
+        reduced(np.minimum, below_m.take(of_part), starts),
+        lengths(starts, len(at)),
     )
-    span_m, facing = extents_m(across_m.take(part_at), starts), local.facing.take(entry)
+    span_m, facing = extents_m(across_m, starts), local.facing.take(entry.take(of_part))
     contacts = []
     for sign, inwards in ((-1, from_low), (1, from_high)):
-        hand, patch = _by_hand(held & (inwards < _PATCH_CELLS), row, len(sample))
+        patch = np.flatnonzero(inwards.take(at) < _PATCH_CELLS)
+        patch_starts = first_of_each(hand.take(patch))
         outward = np.float32(sign) * facing.take(patch)
-        contacts.append(patch_contact(hand, outward, across_m.take(patch), span_m, 1, settings))
-    return part, contacts[0], contacts[1]
-
-
-def _by_hand(
-    chosen: NDArray[np.bool_], row: NDArray[np.intp], rows: int
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Hands of the chosen ones of (L, E) entries, in order, and the entries."""
-    at = np.flatnonzero(chosen)
-    layer = at // max(len(row), 1)
-    entry = at - layer * len(row)
-    return layer * rows + row.take(entry), entry
+        contacts.append(
+            patch_contact(patch_starts, outward, across_m.take(patch), span_m, 1, settings)
+        )
+    return number, part, contacts[0], contacts[1]
 
 
 def _ends(

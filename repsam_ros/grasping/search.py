@@ -42,9 +42,7 @@ from repsam_ros.grasping.targets import Target, find_targets
 from repsam_ros.structures import Grasp, Plane, SceneCloud
 
 # So many candidates are looked at closely before, if none of them is a grasp, the next ones are.
-_AT_ONCE = 96
-# They are first tested against every so manyth obstacle: most that collide hit one of these.
-_THINNED = 12
+_AT_ONCE = 64
 
 Propose = Callable[[Target, Plane | None, SearchSettings, Counter[str]], Orientations]
 Score = Callable[[Target, Candidates], NDArray[np.float64]]
@@ -124,7 +122,7 @@ class _Search:
 
     @cached_property
     def _some_obstacles(self) -> Obstacles:
-        return self._obstacles.thinned(_THINNED)
+        return self._obstacles.thinned()
 
     def plan(self, instance_id: int, rejected: Counter[str], is_late: IsLate) -> list[Grasp]:
         plane, settings = self.cloud.support_plane, self.settings
@@ -136,18 +134,16 @@ class _Search:
         measurer = Measurer(target, orientations.rotations, plane, settings, rejected)
         rough = measurer.roughly(orientations.pairs)
         order = np.argsort(-self.score(target, rough), kind="stable")
-        sparse = self._some_obstacles.near(target.points_m).others(instance_id)
+        sparse = self._some_obstacles.others(instance_id)
         grasps: list[Grasp] = []
-        count = min(len(rough), settings.max_checked_per_object)
-        for start in range(0, count, _AT_ONCE):
+        order = order[: settings.max_checked_per_object]
+        for turn in np.split(order, np.arange(_AT_ONCE, len(order), _AT_ONCE)):
             if grasps or is_late():
                 break
-            some = rough.take(order[start : min(start + _AT_ONCE, count)])
-            hands = free_roughly(some, sparse, instance_id, rejected).hands
+            hands = free_roughly(rough.take(turn), sparse, instance_id, rejected).hands
             found, scores = self._best(target, measurer.closely(hands, self._seen))
             if not len(found):
                 continue
-            obstacles = self._obstacles.near(target.points_m)
             grasps = [
                 Grasp(
                     position_m=found.positions_m[index],
@@ -157,7 +153,7 @@ class _Search:
                     instance_id=instance_id,
                 )
                 for index, width_m in choose(
-                    found, obstacles, instance_id, settings, rejected, is_late
+                    found, self._obstacles, instance_id, settings, rejected, is_late
                 )
             ]
         return grasps

@@ -48,7 +48,8 @@ def free_roughly(
 ) -> Candidates:
     """Those that a part of the other objects leaves, as roughly as they themselves are known."""
     openings_m = obstacles.openings_m(found.positions_m, found.rotations, found.parts_m)
-    free_m = _free_opening_m(obstacles, found, openings_m, instance_id)
+    # Where the least opening is not free of other objects, no other is.
+    free_m = _free_opening_m(obstacles, found, openings_m[:, :1], instance_id)
     rows = np.flatnonzero(~np.isnan(free_m))
     rejected["collision"] += len(found) - len(rows)
     return found.take(rows)

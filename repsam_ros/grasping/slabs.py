@@ -67,8 +67,8 @@ class Surface:
     def seen_from(self, rotation: NDArray[np.intp], sample: NDArray[np.intp]) -> Local:
         """All points in the frames of R orientations at as many samples."""
         axes = np.empty((3, len(rotation), 4), np.float32)  # the last one is homogeneous
-        axes[..., :3] = self.axes[:, rotation]
-        axes[..., 3] = -np.einsum("ird,rd->ir", axes[..., :3], self.points_m[sample])
+        axes[..., :3] = self.axes.take(rotation, axis=1)
+        axes[..., 3] = -np.einsum("ird,rd->ir", axes[..., :3], self.points_m.take(sample, axis=0))
         points_m = np.ones((4, len(self.points_m)), np.float32)
         points_m[:3] = self.points_m.T
         across_m, along_m, below_m = axes @ points_m
@@ -178,7 +178,7 @@ def held_parts(
         reduced(np.minimum, along_m, starts),
         reduced(np.maximum, along_m, starts),
         reduced(np.minimum, below_m.take(some), starts),
-        np.diff(starts, append=len(hand)),
+        lengths(starts, len(hand)),
     )
     span_m = extents_m(across_m, starts)
     contacts = []
@@ -187,9 +187,13 @@ def held_parts(
         outside_m = sign * (beyond_m - end_m.take(beyond_hand))
         under = (outside_m > 0) & (outside_m < gap_m(settings))
         ends = np.bincount(beyond_hand[under], minlength=len(hands)) < _SURFACE_GOES_ON_POINTS
-        facing = sign * local.facing.take(entry.take(patch))
         contact = patch_contact(
-            hand.take(patch), facing, across_m.take(patch), span_m, _FULL_PATCH_POINTS, settings
+            first_of_each(hand.take(patch)),
+            sign * local.facing.take(entry.take(patch)),
+            across_m.take(patch),
+            span_m,
+            _FULL_PATCH_POINTS,
+            settings,
         )
         contacts.append(replace(contact, ridge=contact.ridge * ends, sheet=contact.sheet * ends))
     return part, contacts[0], contacts[1]
@@ -236,10 +240,18 @@ def first_of_each(hand: NDArray[np.intp]) -> NDArray[np.intp]:
     return np.flatnonzero(changes)
 
 
+def lengths(starts: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """(H,) number of entries of each hand, of ``count`` in all."""
+    result = np.empty_like(starts)
+    np.subtract(starts[1:], starts[:-1], out=result[:-1])
+    result[-1:] = count - starts[-1:]
+    return result
+
+
 def reduced(
     function: np.ufunc, values: NDArray[np.float32], starts: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """(H,) minimum or maximum of the values of each hand."""
+    """(H,) minimum, maximum or sum of the values of each hand."""
     if not len(starts):
         return np.zeros(0, np.float32)
     result: NDArray[np.float32] = function.reduceat(values, starts)
@@ -252,7 +264,7 @@ def extents_m(values_m: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArra
 
 
 def patch_contact(
-    hand: NDArray[np.intp],
+    starts: NDArray[np.intp],
     facing: NDArray[np.float32],
     across_m: NDArray[np.float32],
     span_m: NDArray[np.float32],
@@ -266,25 +278,24 @@ def patch_contact(
     also holds the rim of the face above.
 
     Args:
-        hand: (P,) hand of each point of a patch, in order; every hand has some.
-        facing: (P,) cosines between their normals and the outward direction.
+        starts: (H,) where the points of each hand's patch begin, hand by hand; each has some.
+        facing: (P,) cosines between the points' normals and the outward direction.
         across_m: (P,) their positions across the fingers.
         span_m: (H,) extent of the held parts across the fingers: where the patch has much less,
             the surface does not end squarely to the finger.
         least: Number of points below which a patch gives less than a full grip.
     """
-    count = len(span_m)
-    square = extents_m(across_m, first_of_each(hand)) / np.maximum(span_m, 1e-6)
+    square = extents_m(across_m, starts) / np.maximum(span_m, 1e-6)
     square *= square >= _SQUARE_SHARE
     none, full = np.cos(np.arctan(settings.friction) + _BLUR_RAD), np.cos(_BLUR_RAD)
     grip = (facing - np.float32(none)) * np.float32(1 / (full - none))
     grip = np.minimum(np.maximum(grip, 0), 1)
-    sizes = np.maximum(np.bincount(hand, minlength=count), 1)
+    sizes = lengths(starts, len(facing))
+    across = reduced(np.add, (np.abs(facing) < _RIDGE_COSINE).astype(np.float32), starts)
+    away = reduced(np.add, (facing < -_RIDGE_COSINE).astype(np.float32), starts)
     needed = np.maximum(sizes / 2, least)
-    ridge = np.bincount(hand, np.abs(facing) < _RIDGE_COSINE, minlength=count) / sizes
-    sheet = np.bincount(hand, facing < -_RIDGE_COSINE, minlength=count) / sizes
     return Contact(
-        np.minimum(np.bincount(hand, grip, minlength=count) / needed, 1),
-        ridge * square,
-        sheet * square,
+        np.minimum(reduced(np.add, grip, starts) / needed, 1),
+        across / sizes * square,
+        away / sizes * square,
     )

@@ -12,7 +12,7 @@ from repsam_ros.grasping.normals import estimate_normals
 from repsam_ros.grasping.settings import SearchSettings
 from repsam_ros.structures import SceneCloud
 
-_OUTLINE_POINTS = 150
+_OUTLINE_POINTS = 100
 # Fewer points than one in so many would leave gaps that a finger seems to fit into.
 _MOST_THINNED = 8
 

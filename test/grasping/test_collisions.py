@@ -22,18 +22,29 @@ def obstacles_of(points_m: np.ndarray, ids: np.ndarray, settings: HandSettings) 
     return Obstacles(points_m.astype(np.float32), ids.astype(np.uint32), None, settings)
 
 
-@given(seed=st.integers(0, 2**31), approach_m=st.floats(0, 0.3), own=st.booleans())
+@given(
+    seed=st.integers(0, 2**31),
+    approach_m=st.floats(0, 0.3),
+    own=st.booleans(),
+    far=st.sampled_from([0, 3000]),
+)
 @settings(max_examples=60, deadline=None)
 def test_the_free_opening_agrees_with_the_boxes_of_the_hand(
-    seed: int, approach_m: float, own: bool
+    seed: int, approach_m: float, own: bool, far: int
 ) -> None:
-    """Each opening is tested by going through the boxes one by one, in double precision."""
+    """Each opening is tested by going through the boxes one by one, in double precision.
+
+    With thousands of points round about, the few that matter are found by blocks of space.
+    """
     rng = np.random.default_rng(seed)
     rotations = random_rotations(rng, 6)
     positions = rng.uniform(-0.1, 0.1, (6, 3)) + 0.5
     openings = np.sort(rng.uniform(0.02, 0.08, (6, 3)), axis=1)
     openings[rng.random((6, 3)) < 0.2] = np.nan
-    points = (rng.uniform(-0.25, 0.25, (40, 3)) + 0.5).astype(np.float32)
+    near = rng.uniform(-0.25, 0.25, (40, 3))
+    around = rng.uniform(-1, 1, (far, 3)) * 1.5
+    around = around[np.abs(around).max(axis=1) > 0.4]
+    points = np.concatenate((near, near + 0.002, around)).astype(np.float32) + np.float32(0.5)
     hand = HandSettings(approach_m=approach_m)
     expected, unclear = np.full(6, np.nan), np.zeros(6, bool)
     for index in range(6):
@@ -50,6 +61,19 @@ def test_the_free_opening_agrees_with_the_boxes_of_the_hand(
     obstacles = obstacles_of(points, np.full(len(points), 1 if own else 2), hand)
     free = obstacles.free_opening_m(positions, rotations, openings, instance_id=1)
     assert np.array_equal(free[~unclear], expected[~unclear], equal_nan=True)
+
+
+@pytest.mark.parametrize("count", [50, 5000])
+def test_thinned_obstacles_leave_none_alone(count: int) -> None:
+    rng = np.random.default_rng(0)
+    points = rng.uniform(-0.05, 0.05, (count, 3)) * (1, 1, 0.3)
+    obstacles = obstacles_of(points, np.arange(count), HandSettings())
+    some = obstacles.thinned()
+    assert np.array_equal(obstacles.points_m[some.ids.astype(int)], some.points_m)
+    apart = np.linalg.norm(points[:, None] - some.points_m, axis=2).min(axis=1)
+    assert apart.max() < 0.03
+    assert len(some.ids) == 50 if count == 50 else len(some.ids) < 300
+    assert (some.others(int(some.ids[0])).ids == some.ids[1:]).all()
 
 
 def test_an_empty_scene_lets_the_hand_open_fully() -> None:

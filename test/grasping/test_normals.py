@@ -32,6 +32,16 @@ def test_normals_of_a_sphere_point_outwards() -> None:
     assert np.median((normals * facing).sum(axis=1)) > 0.99
 
 
+def test_points_that_crowd_one_place_share_its_normal() -> None:
+    rng = np.random.default_rng(0)
+    flat = rng.uniform(-0.03, 0.03, (300, 3)) * (1, 1, 0)
+    crowd = flat[0] + rng.normal(0, 1e-4, (100, 3)) * (1, 1, 20)
+    points = np.concatenate((flat, crowd)) + (0, 0, 1)
+    normals = estimate_normals(points, np.ones(400, int), np.zeros(3), 0.012)
+    assert np.allclose(np.linalg.norm(normals, axis=1), 1)
+    assert (normals[300:] @ (0, 0, -1.0)).min() > np.cos(np.deg2rad(25))
+
+
 def test_a_lonely_point_faces_the_camera() -> None:
     points = np.array([[0, 0, 1.0], [1, 0, 1], [0, 1, 1], [1, 1, 1]])
     normals = estimate_normals(points, np.ones(4, int), np.zeros(3), 0.01)

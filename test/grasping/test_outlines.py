@@ -58,17 +58,24 @@ def test_outlines_agree_with_slabs_to_a_cell(seed: int, opening_m: float) -> Non
     hand = dataclasses.replace(SETTINGS, gripper=Gripper(opening_m=opening_m))
     rotation, sample = rng.integers(0, 5, 30), rng.integers(0, 400, 30)
     tips_m = np.sort(rng.uniform(0.005, 0.04, (3, 30)), axis=0)
-    rough, *_ = outlined_parts(surface, rotation, sample, tips_m, hand)
+    wanted = rng.random((3, 30)) < 0.8
+    number, rough, *_ = outlined_parts(surface, rotation, sample, tips_m, wanted, hand)
+    assert set(number) <= set(np.flatnonzero(wanted)) and (np.diff(number) > 0).all()
     hands = Hands(np.tile(rotation, 3), np.tile(sample, 3), tips_m.ravel())
     close, *_ = held_parts(surface, hands, hand)
     cell_m = max(CELL_M, hand.max_width_m / 24)
     span_m = close.high_m - close.low_m
-    fits = span_m < hand.max_width_m
+    left_out = np.setdiff1d(np.flatnonzero(wanted), number)
+    narrow = span_m[left_out] < hand.max_width_m - 2 * cell_m
+    assert narrow.sum() <= 0.3 * wanted.sum()
+    close = close.take(number)
+    fits = span_m[number] < hand.max_width_m
     alike = np.abs(rough.low_m - close.low_m) <= cell_m + 1e-6
     alike &= np.abs(rough.high_m - close.high_m) <= cell_m + 1e-6
-    assert alike[fits].mean() > 0.7
+    assert alike[fits].sum() >= 0.7 * fits.sum()
     assert rough.top_m[fits & alike] == pytest.approx(close.top_m[fits & alike], abs=0.02)
-    assert (rough.high_m - rough.low_m >= 0).all()
+    width_m = rough.high_m - rough.low_m
+    assert (width_m >= 0).all() and (width_m <= hand.max_width_m + 1e-6).all()
 
 
 def test_side_faces_give_grip_and_reaches_are_told_apart() -> None:
@@ -93,7 +100,8 @@ def test_side_faces_give_grip_and_reaches_are_told_apart() -> None:
     sample = np.flatnonzero(np.abs(points - (0, 0.012, 0)).max(axis=1) < 1e-6)
     narrow = dataclasses.replace(SETTINGS, finger_clearance_m=0.02)
     tips_m = np.array([[0.01], [0.03]])
-    part, low, high = outlined_parts(surface, np.zeros(1, np.intp), sample, tips_m, narrow)
+    both = np.ones((2, 1), bool)
+    _, part, low, high = outlined_parts(surface, np.zeros(1, np.intp), sample, tips_m, both, narrow)
     middle_m = points[sample[0], 1]
     assert part.high_m + middle_m == pytest.approx([0.012, 0.026], abs=CELL_M + 1e-6)
     assert part.low_m + middle_m == pytest.approx([-0.012, -0.026], abs=CELL_M + 1e-6)
@@ -103,5 +111,7 @@ def test_side_faces_give_grip_and_reaches_are_told_apart() -> None:
 
 def test_no_hands_give_no_outlines() -> None:
     surface, nobody = bumpy(np.random.default_rng(0)), np.zeros(0, np.intp)
-    part, low, high = outlined_parts(surface, nobody, nobody, np.zeros((3, 0)), SETTINGS)
+    _, part, low, high = outlined_parts(
+        surface, nobody, nobody, np.zeros((3, 0)), np.zeros((3, 0), bool), SETTINGS
+    )
     assert len(part.low_m) == len(low.grip) == len(high.ridge) == 0

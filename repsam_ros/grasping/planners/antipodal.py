@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repsam_ros.errors import ConfigError
-from repsam_ros.grasping.candidates import Candidates
+from repsam_ros.grasping.candidates import TERMS, Candidates
 from repsam_ros.grasping.orientations import surface_orientations
 from repsam_ros.grasping.planners import Planner, PlanResult
 from repsam_ros.grasping.search import search
@@ -50,9 +50,8 @@ class ScoreWeights:
 
     def score(self, found: Candidates) -> NDArray[np.float64]:
         """(C,) weighted mean of the terms, in [0, 1]."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        total = sum(values[name] * term for name, term in found.terms.items())
-        return np.asarray(total / sum(values.values()), np.float64)
+        weights = np.array([getattr(self, name) for name in TERMS])
+        return np.asarray(weights @ found.terms / weights.sum(), np.float64)
 
 
 @dataclass(frozen=True)

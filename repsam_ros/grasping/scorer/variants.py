@@ -30,8 +30,9 @@ def free_grasps(
         positions_m = np.array([grasp.position_m for grasp in some])
         rotations = np.array([grasp.rotation for grasp in some])
         widths_m = np.array([grasp.width_m for grasp in some])
-        near = obstacles.near(positions_m)
-        openings_m = near.free_opening_m(positions_m, rotations, widths_m[:, None], instance_id)
+        openings_m = obstacles.free_opening_m(
+            positions_m, rotations, widths_m[:, None], instance_id
+        )
         usable = ~np.isnan(openings_m) & settings.in_workspace(positions_m)
         usable &= (widths_m > 0) & (widths_m <= settings.gripper.opening_m)
         if obstacles.plane is not None:
