@@ -34,20 +34,23 @@ def estimate_normals(
         ids: (N,) object of each point; points of one object follow each other.
     """
     rays_m = np.asarray(points_m, np.float64) - viewpoint_m
-    place, width, size = _images(rays_m, ids, radius_m / (_REACH_CELLS + 0.5))
-    # The mean of the points in a cell stands for them all.
-    counts = np.bincount(place, minlength=size)
-    cells = np.flatnonzero(counts)
-    point_at = np.full(size, len(cells), np.intp)
+    place, off, width, size = _images(rays_m, ids, radius_m / (_REACH_CELLS + 0.5))
+    # The point next to the middle of a cell stands for all that are in it.
+    least = np.full(size, np.inf)
+    np.minimum.at(least, place, off)
+    points = np.flatnonzero(off == least.take(place))
+    point_at = np.full(size, -1, np.intp)
+    point_at[place.take(points)] = points
+    cells = np.flatnonzero(point_at >= 0)
+    points = point_at.take(cells)
+    # A number that is no point's stands for nobody.
+    point_at[:] = len(cells)
     point_at[cells] = np.arange(len(cells))
-    cell = point_at.take(place)
-    sums_m = [np.bincount(cell, values_m, minlength=len(cells)) for values_m in rays_m.T]
-    widths = np.empty_like(cells)
-    widths[cell] = width
     covariances = _covariances(
-        np.array(sums_m) / counts.take(cells), cells, widths, point_at, radius_m
+        rays_m.take(points, axis=0), cells, width.take(points), point_at, radius_m
     )
     axes = _least_axes(covariances)
+    cell = point_at.take(place)
     normals, found = axes.take(cell, axis=0), axes.any(axis=1).take(cell)
     to_camera = -rays_m / np.maximum(lengths_m(rays_m), 1e-9)[:, None]
     away = np.einsum("nd,nd->n", normals, to_camera) < 0
@@ -65,16 +68,16 @@ def _covariances(
     """(6, C) covariances xx, yy, zz, xy, xz, yz of neighbours; near ones weigh most.
 
     Args:
-        points_m: (3, C) points, the only ones of their cells.
+        points_m: (C, 3) points, the only ones of their cells.
         place: (C,) their cells.
         width: (C,) width of the image that each is in.
         point_at: Point of each cell, C where there is none.
     """
     # The last column stands for nobody and is far from everybody.
-    points = np.full((3, len(place) + 1), 1e3, np.float32)
-    points[:, :-1] = points_m
-    total = np.ones(len(place), np.float32)
-    sums, squares, mixed = np.zeros((3, 3, len(place)), np.float32)
+    points = np.full((3, len(points_m) + 1), 1e3, np.float32)
+    points[:, :-1] = points_m.T
+    total = np.ones(len(points_m), np.float32)
+    sums, squares, mixed = np.zeros((3, 3, len(points_m)), np.float32)
     steps = range(-_REACH_CELLS, _REACH_CELLS + 1)
     for row, column in product(steps, steps):
         if 0 < row**2 + column**2 <= _REACH_CELLS**2 + 1:
@@ -96,13 +99,15 @@ def _covariances(
 
 def _images(
     rays_m: NDArray[np.float64], ids: NDArray[np.integer], cell_m: float
-) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
+) -> tuple[NDArray[np.intp], NDArray[np.float64], NDArray[np.intp], int]:
     """Images of all objects, one after the other, each with a margin.
 
     Returns:
-        The (N,) cell of each point, the (N,) width of its image and the number of cells.
+        The (N,) cell of each point, how far it is from the cell's middle (in cells, squared), the
+        (N,) width of its image and the number of cells.
     """
     place, width = np.zeros((2, len(rays_m)), np.intp)
+    off = np.zeros(len(rays_m))
     size = 0
     ranges_m = np.maximum(lengths_m(rays_m), 1e-9)
     unit = rays_m / ranges_m[:, None]
@@ -112,13 +117,16 @@ def _images(
         local = rays @ image_axes(rays)
         cell_rad = max(cell_m / float(ranges_m[first:end].mean()), _LEAST_CELL_RAD)
         cells = local[:, :2] / np.maximum(local[:, 2:], _LEAST_COSINE) / cell_rad
-        cells = np.floor(cells).astype(np.intp)
+        corners = np.floor(cells)
+        column_off, row_off = (cells - corners - 0.5).T
+        off[first:end] = column_off**2 + row_off**2
+        cells = corners.astype(np.intp)
         cells += _REACH_CELLS - cells.min(axis=0)
         columns, rows = cells.max(axis=0) + _REACH_CELLS + 1
         place[first:end] = size + cells[:, 1] * columns + cells[:, 0]
         width[first:end] = columns
         size += int(columns * rows)
-    return place, width, size
+    return place, off, width, size
 
 
 def _least_axes(covariance: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from repsam_ros.config import load_config
 from repsam_ros.errors import ConfigError
+from repsam_ros.grasping.candidates import TERMS, Candidates
 from repsam_ros.grasping.gripper import Gripper
 from repsam_ros.grasping.planners import PlanResult
 from repsam_ros.grasping.planners.antipodal import Config, ScoreWeights, build
+from repsam_ros.grasping.slabs import Hands
 from repsam_ros.perception.clouds import CloudSettings, build_cloud
 from repsam_ros.structures import Grasp, Instances, Intrinsics, Plane, RgbdFrame, SceneCloud
 
@@ -257,6 +259,15 @@ def cloud_of(points: np.ndarray, ids: np.ndarray) -> SceneCloud:
         stamp_ns=0,
         frame_id="camera",
     )
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_each_weight_counts_its_own_term(name: str) -> None:
+    terms = np.arange(1, len(TERMS) + 1)[:, None] / 10
+    one = Hands(np.zeros(1, np.intp), np.zeros(1, np.intp), np.zeros(1))
+    found = Candidates(one, np.zeros((1, 3)), np.eye(3)[None], np.zeros(1), terms)
+    weights = ScoreWeights(**{**dict.fromkeys(TERMS, 0.0), name: 2.0})
+    assert weights.score(found) == pytest.approx(terms[TERMS.index(name)])
 
 
 def test_settings_come_from_yaml(tmp_path: Path) -> None:
