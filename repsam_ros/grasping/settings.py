@@ -124,9 +124,10 @@ class SearchSettings(HandSettings):
             self.samples_per_object,
             self.samples_sharing,
             self.max_points_per_object,
+            self.max_checked_per_object,
         )
         if min(*counts, self.rolls) < 1:
-            raise ConfigError("samples, points and rolls must be at least 1")
+            raise ConfigError("samples, points, rolls and checked ones must be at least 1")
         if not self.depths_m or min(self.depths_m) <= 0:
             raise ConfigError(f"depths_m must be positive, got {self.depths_m}")
         if max(self.depths_m) >= self.gripper.finger_length_m:

@@ -290,6 +290,7 @@ def test_settings_come_from_yaml(tmp_path: Path) -> None:
         {"depths_m": (0.05,)},
         {"width_reserve_m": 0.09},
         {"friction": 0.0},
+        {"max_checked_per_object": -1},
     ],
 )
 def test_unusable_settings_are_refused(bad: dict) -> None:
