@@ -121,6 +121,12 @@ class RunTable:
         at = [arm for arm, *rest in self._runs if rest == [mean_rank, fusion]]
         return sorted(arm for arm in at if arm.startswith(RANDOM_PREFIX))
 
+    def have_same_ranks(self, cell: Cell, other: Cell) -> bool:
+        """Whether no run of two cells differs in its ranks; both cells have runs."""
+        arms = [other.arm] if other.arm != RANDOM else self.random_arms(*other[1:])
+        cells = [cell, *(other._replace(arm=arm) for arm in arms)]
+        return len({run.ranks for one in cells for run in self._runs[one].values()}) == 1
+
     def matrix(self, cell: Cell, dataset: str, metric: str) -> SceneMatrix:
         """One score of a cell; without rows where no run is there."""
         if cell.arm == RANDOM:

@@ -9,7 +9,8 @@ seed and scene:
   need no adjustment), or significantly worse than either;
 - *inconclusive*: else.
 
-A gain can be significant and within the margin at once; it is supported then, and the sentence
+Where rounding gives an arm the ranks of what it is compared with, there is nothing to judge. A gain
+can be significant and within the margin at once; it is supported then, and the sentence
 says that it is small. The random allocations are given: nothing is said about permutations that
 were not drawn. n seeds cannot reach a p below 2 / 2^n.
 """
@@ -172,13 +173,14 @@ def judge(results: Sequence[RunResult], settings: VerdictSettings) -> Verdict:
 def _compared(runs: RunTable, arm: str, other: str, settings: VerdictSettings) -> Comparison:
     place = (settings.mean_rank, settings.fusion)
     against = UNIFORM if other == UNIFORM else _random_name(len(runs.random_arms(*place)))
-    pair = [
-        runs.matrix(Cell(name, *place), settings.dataset, settings.metric) for name in (arm, other)
-    ]
+    cells = [Cell(name, *place) for name in (arm, other)]
+    pair = [runs.matrix(cell, settings.dataset, settings.metric) for cell in cells]
     difference = combined(pair, (1, -1))
     if len(difference.seeds) < 2:
         reason = f"common seeds with {against}: {len(difference.seeds)}, at least 2 are needed"
         return Comparison(arm, against, None, not_judged=reason)
+    if runs.have_same_ranks(*cells):
+        return Comparison(arm, against, None, not_judged=f"its ranks are those of {against}")
     return Comparison(
         arm,
         against,

@@ -12,7 +12,13 @@ from repsam_ros.adaptation.image_scores import Scores
 
 SCENES, VIEWS = 6, 2
 METRICS = ("strict_miou", "overlap_f", "boundary_f", "pct75")
-RANKS = {"uniform": (4, 4, 4), "cka": (7, 4, 1), "reversed": (1, 4, 7)}
+RANKS = {
+    "uniform": (4, 4, 4),
+    "cka": (7, 4, 1),
+    "finetuned": (6, 5, 1),
+    "covariance": (5, 4, 3),
+    "reversed": (1, 4, 7),
+}
 
 MakeRun = Callable[..., RunResult]
 MakeRuns = Callable[..., list[RunResult]]

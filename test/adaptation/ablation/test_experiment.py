@@ -51,7 +51,9 @@ def test_every_planned_run_is_in_the_report(config: AblationConfig, finished: Pa
     assert {"uniform-r1-rgbd-s1", "random_0-r1-rgbd-s0", "uniform-r2-rgb-s0"} <= keys
     assert len(keys) == sum(arm.seeds for arm in config.arms)
     words = [one["word"] for one in report["verdict"]["definitions"]]
-    assert words[0] in ("supported", "falsified", "inconclusive") and words[1] == "not judged"
+    # So few ranks are dealt out alike, and the other definition has a single seed.
+    assert words == ["not judged", "not judged"]
+    assert "its ranks are those of uniform" in report["verdict"]["definitions"][0]["reason"]
     page = (finished / "ablation.md").read_text()
     assert report["verdict"]["definitions"][0]["sentence"] in page
     for run in report["runs"]:

@@ -121,6 +121,20 @@ def test_one_common_seed_is_not_judged(make_runs: MakeRuns) -> None:
     assert "common seeds with random allocations: 0" in none.sentence
 
 
+def test_ranks_that_rounding_makes_equal_are_not_judged(make_runs: MakeRuns) -> None:
+    """Runs of the same ranks are the same run: their equality says nothing about CKA."""
+    runs = make_runs(arms(0.0), noise=0.0)
+    as_uniform = [replace(run, ranks=(4, 4, 4)) if run.arm == "cka" else run for run in runs]
+    found = paired(as_uniform)
+    assert (found.word, found.reason) == ("not judged", "its ranks are those of uniform")
+    uniform, random = found.comparisons
+    assert uniform.effect is None and random.effect is not None
+    few = [replace(run, ranks=(7, 4, 1)) if run.arm in RANDOM else run for run in runs]
+    assert paired(few).reason == "its ranks are those of the mean of 3 random allocations"
+    some = [replace(run, ranks=(7, 4, 1)) if run.arm == RANDOM[0] else run for run in runs]
+    assert paired(some).word == "falsified"
+
+
 def test_other_budgets_and_inputs_do_not_enter_the_primary(make_runs: MakeRuns) -> None:
     runs = make_runs(arms(0.0), noise=0.1)
     others = make_runs(arms(9.0), mean_rank=1) + make_runs(arms(9.0), fusion=False)
