@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from repsam_ros.config import differences, load_json
-from repsam_ros.errors import ConfigError, DivergedError
+from repsam_ros.errors import ConfigError, DivergedError, shortened
 from repsam_ros.paths import write_text
 from repsam_ros.progress import track
 
@@ -86,11 +86,12 @@ def check_plan(path: Path, result: Planned, job: Planned) -> None:
     """Refuses the result of another plan.
 
     Raises:
-        ConfigError: It is one; names the first difference.
+        ConfigError: It is one; names the first differences: what follows from another key may
+            come before it.
     """
     plan = json.loads(json.dumps(job.plan))
     if changed := list(differences(result.plan, plan)):
-        raise ConfigError(f"{path} is the result of another plan, remove it: {changed[0]}")
+        raise ConfigError(f"{path} is the result of another plan, remove it: {shortened(changed)}")
 
 
 def write_result(path: Path, result: Any) -> None:

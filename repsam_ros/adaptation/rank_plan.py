@@ -76,6 +76,7 @@ def plan_ranks(config: RanksConfig) -> RankAllocation:
     """
     with torch.device("meta"):
         network = build_network(config.network)
+    costs = rank_costs(network, config.modules)
     cka, digest = None, None
     if config.ranks.policy not in WITHOUT_CKA:
         if config.cka_report is None:
@@ -83,12 +84,18 @@ def plan_ranks(config: RanksConfig) -> RankAllocation:
                 f"policy {config.ranks.policy} needs a CKA report: --set cka_report=FILE "
                 "(written by `repsam cka`), or --set ranks.policy=uniform"
             )
-        report = Path(config.cka_report)
-        cka, digest = read_cka_report(report).values(config.rows), file_sha256(report)
+        path = Path(config.cka_report)
+        report = read_cka_report(path)
+        cka, digest = report.values(config.rows), file_sha256(path)
+        if len(cka) != len(costs):
+            raise ConfigError(
+                f"{path}: CKA of {len(cka)} blocks of {report.model}; "
+                f"{config.network.backbone} has {len(costs)}"
+            )
     norms = np.array(config.gradient_norms, np.float64) if config.gradient_norms else None
     allocation = allocate_ranks(
         cka,
-        rank_costs(network, config.modules),
+        costs,
         config.ranks,
         gradient_norms=norms,
         reserved=reserved_parameters(network, config),

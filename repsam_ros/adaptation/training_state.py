@@ -10,8 +10,8 @@ import torch
 
 from repsam_ros.adaptation.cka.report import read_cka_report
 from repsam_ros.adaptation.training_config import TrainConfig
-from repsam_ros.config import build_config, to_plain
-from repsam_ros.errors import CheckpointError, ConfigError
+from repsam_ros.config import build_config, differences, to_plain
+from repsam_ros.errors import CheckpointError, ConfigError, shortened
 from repsam_ros.methods import Method, resolved_config
 from repsam_ros.network.adapter_files import AdapterRecord
 from repsam_ros.network.weights import ModelFile
@@ -31,8 +31,11 @@ def read_state(path: Path, config: TrainConfig) -> dict[str, Any]:
         state["method"], state["tuned"]
     except Exception as error:  # torch.load raises whatever its readers raise
         raise CheckpointError(f"{path}: cannot resume: {error}") from error
-    if build_config(TrainConfig, before, str(path)) != config:
-        raise CheckpointError(f"{path} was written with another configuration")
+    stored = to_plain(build_config(TrainConfig, before, str(path)))
+    if changed := list(differences(stored, to_plain(config))):
+        raise CheckpointError(
+            f"{path} was written with another configuration: {shortened(changed)}"
+        )
     return state
 
 

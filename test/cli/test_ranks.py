@@ -70,6 +70,14 @@ def test_ranks_follow_the_report(
     assert read_allocation(tmp_path / "tokens" / "ranks.json").ranks == found.ranks[::-1]
 
 
+def test_a_report_of_another_network_is_named(
+    report: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ranks(tmp_path / "out", "vit_h", f"cka_report={report}") == 2
+    error = capsys.readouterr().err
+    assert f"{report}: CKA of 8 blocks of any; vit_h has 32" in error
+
+
 @pytest.mark.parametrize("variant", ["lora", "dora"])
 def test_what_it_says_is_what_the_method_trains(tmp_path: Path, variant: str) -> None:
     """Parts and DoRA's vectors included, to the last parameter."""

@@ -25,7 +25,8 @@ def make_folds(names: Sequence[str], scenes: Sequence[str], count: int, seed: in
     for name, scene in zip(names, scenes, strict=True):
         groups.setdefault((scene, "" if scene else name), []).append(name)
     if len(groups) < count:
-        raise ConfigError(f"{len(groups)} scenes cannot be divided into {count} folds")
+        what = "scenes" if any(scenes) else "frames"
+        raise ConfigError(f"{len(groups)} {what} cannot be divided into {count} folds")
     shuffled = [
         list(groups.values())[k] for k in np.random.default_rng(seed).permutation(len(groups))
     ]

@@ -18,7 +18,8 @@ def test_frames_are_divided_and_scenes_are_not(numbers: list[int], count: int, s
     scenes = [f"scene{k}" if k else "" for k in numbers]
     units = len({*scenes} - {""}) + scenes.count("")
     if units < count:
-        with pytest.raises(ConfigError, match=f"{units} scenes cannot be divided into {count}"):
+        kind = "scenes" if any(scenes) else "frames"
+        with pytest.raises(ConfigError, match=f"{units} {kind} cannot be divided into {count}"):
             make_folds(names, scenes, count, seed)
         return
     folds = make_folds(names, scenes, count, seed)
