@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from repsam_ros.grasping.collisions import find_obstacles
 from repsam_ros.grasping.planners import Planner, open_planner, planner_config
 from repsam_ros.grasping.scorer.variants import beside, free_grasps
 from repsam_ros.grasping.settings import HandSettings
+from repsam_ros.network.weights import find_model
 from repsam_ros.perception.clouds import build_cloud
 from repsam_ros.progress import track
 from repsam_ros.simulation.workers import map_here, one_thread
@@ -40,6 +42,7 @@ from repsam_ros.trials.sensing import View, sense
 # The clouds of each scene, in this order.
 CLOUDS = ("true masks, exact depth", "true masks, sensor depth", "a model's masks, sensor depth")
 _SAMPLE = 7
+PLAN = "collection.yaml"
 # Of the configuration, what does not change the examples of a scene.
 _FREE = ("scenes", "training")
 
@@ -86,10 +89,12 @@ def collect(config: ScorerConfig, out: Path, *, processes: int = 1) -> list[Path
 
     Raises:
         ConfigError: The set of objects is not the configuration's, or ``out`` holds examples of
-            another configuration.
+            another configuration or of other weights.
+        BackendError, CheckpointError: The model cannot be opened.
     """
     check_objects(config.objects_sha256)
-    _keep_plan(config, out / "collection.yaml")
+    if not check_examples(config, out):
+        write_yaml(out / PLAN, _plan(config))
     files = example_files(config, out)
     left = [(path, *where) for path, where in files.items() if not path.is_file()]
     work = partial(_collect_scene, json.dumps(to_plain(config), sort_keys=True))
@@ -99,14 +104,24 @@ def collect(config: ScorerConfig, out: Path, *, processes: int = 1) -> list[Path
     return list(files)
 
 
-def _keep_plan(config: ScorerConfig, path: Path) -> None:
-    """Writes what the examples follow from, or refuses a folder of another plan."""
+def check_examples(config: ScorerConfig, out: Path) -> bool:
+    """Whether the folder has a plan, which is then that of the configuration.
+
+    Raises:
+        ConfigError: It is another.
+    """
+    path = out / PLAN
+    if not path.is_file():
+        return False
+    if changed := list(differences(read_yaml(path), _plan(config))):
+        raise ConfigError(f"{path} is of other examples, remove them: {changed[0]}")
+    return True
+
+
+def _plan(config: ScorerConfig) -> dict[str, Any]:
+    """What the examples follow from."""
     plan = {key: value for key, value in to_plain(config).items() if key not in _FREE}
-    if path.is_file():
-        if changed := list(differences(read_yaml(path), plan)):
-            raise ConfigError(f"{path} is of other examples, remove them: {changed[0]}")
-        return
-    write_yaml(path, plan)
+    return {**plan, "model_sha256": find_model(config.model).sha256}
 
 
 def _collect_scene(plain_config: str, job: tuple[Path, str, int]) -> Path:

@@ -25,7 +25,7 @@ from repsam_ros.progress import track
 from repsam_ros.simulation.workers import one_thread
 from repsam_ros.trials.rows import write_rows
 from repsam_ros.trials.scorer.card import make_card
-from repsam_ros.trials.scorer.collection import CLOUDS, example_files
+from repsam_ros.trials.scorer.collection import CLOUDS, check_examples, example_files
 from repsam_ros.trials.scorer.examples import load_examples
 from repsam_ros.trials.scorer.measures import Measures, measure
 from repsam_ros.trials.scorer.settings import ScorerConfig, TrainingSettings
@@ -150,8 +150,10 @@ def train_scorer(config: ScorerConfig, out: Path) -> str:
         The model card.
 
     Raises:
+        ConfigError: The examples are of another configuration or of other weights.
         DatasetError: There are too few examples.
     """
+    check_examples(config, out)
     files = [path for path in example_files(config, out) if path.is_file()]
     examples = read_examples(files, config.execution.hand.shape)
     kept = np.array([_validates(config, path) for path in files])[examples.scene]

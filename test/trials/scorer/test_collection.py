@@ -14,6 +14,7 @@ from repsam_ros.cli.main import main
 from repsam_ros.config import to_plain
 from repsam_ros.errors import ConfigError, DatasetError
 from repsam_ros.grasping.scorer.network import open_scorer
+from repsam_ros.network.weights import find_model
 from repsam_ros.trials.rows import read_rows
 from repsam_ros.trials.scorer.collection import CLOUDS, collect, example_files
 from repsam_ros.trials.scorer.examples import load_examples
@@ -81,6 +82,21 @@ def test_training_writes_weights_that_the_planner_reads_and_their_card(
     weights = (collected / "grasp_scorer.safetensors").read_bytes()
     assert main(command) == 0
     assert (collected / "grasp_scorer.safetensors").read_bytes() == weights
+
+
+def test_examples_of_other_weights_or_another_plan_are_not_learned_from(
+    tiny_scorer: Make, collected: Path
+) -> None:
+    with pytest.raises(ConfigError, match=r"other examples.*sampling\.attempts is 6 there, 7 here"):
+        train_scorer(tiny_scorer(sampling={"attempts": 7}), collected)
+    plan = collected / "collection.yaml"
+    written = plan.read_text()
+    digest = find_model(tiny_scorer().model).sha256
+    plan.write_text(written.replace(digest, "0" * 64))
+    for use in (collect, train_scorer):
+        with pytest.raises(ConfigError, match=f"model_sha256 is 0+ there, {digest} here"):
+            use(tiny_scorer(), collected)
+    plan.write_text(written)
 
 
 def test_without_enough_examples_there_is_no_training(tiny_scorer: Make, tmp_path: Path) -> None:
