@@ -7,8 +7,8 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
@@ -75,3 +75,15 @@ def write_text(path: Path, text: str) -> None:
     """Writes a file of UTF-8 in place of what is there, whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def least_recently_used(files: Iterable[Path], most: int) -> list[Path]:
+    """All but the ``most`` files that were changed last, the oldest first.
+
+    Files that go meanwhile are left out: another process may clear the same cache.
+    """
+    used_s = {}
+    for path in files:
+        with suppress(FileNotFoundError):
+            used_s[path] = path.stat().st_mtime
+    return sorted(used_s, key=lambda path: used_s[path])[:-most]

@@ -22,7 +22,7 @@ from repsam_ros.backends._engine_build import (
     build_engine,
 )
 from repsam_ros.errors import BackendError
-from repsam_ros.paths import atomic_path, file_sha256, write_text
+from repsam_ros.paths import atomic_path, file_sha256, least_recently_used, write_text
 
 _log = logging.getLogger(__name__)
 _FORMAT = 1
@@ -176,13 +176,11 @@ class EngineCache:
 
     def _remove_unused(self) -> None:
         """Engines that were not used for longest: of other models and old versions mostly."""
-        used_s = {}
-        for sidecar in self.folder.glob("*.json"):
-            with suppress(FileNotFoundError):  # another process may remove it too
-                used_s[sidecar.stem] = sidecar.stat().st_mtime
-        keys = [key for key in used_s if (self.folder / f"{key}.engine").exists()]
-        for key in sorted(keys, key=lambda key: used_s[key])[:-_MOST_ENGINES]:
-            engine, sidecar = self._paths(key)
+        whole = [
+            path for path in self.folder.glob("*.json") if path.with_suffix(".engine").exists()
+        ]
+        for sidecar in least_recently_used(whole, _MOST_ENGINES):
+            engine, _ = self._paths(sidecar.stem)
             _log.info("%s is removed: %d others were used since", engine, _MOST_ENGINES)
             for path in (engine, sidecar):
                 path.unlink(missing_ok=True)

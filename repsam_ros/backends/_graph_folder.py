@@ -17,7 +17,7 @@ from typing import Any
 from repsam_ros.backends import BackendConfig
 from repsam_ros.errors import BackendError, CheckpointError, ConfigError
 from repsam_ros.model_files import listed_files
-from repsam_ros.paths import cache_dir, file_sha256
+from repsam_ros.paths import cache_dir, file_sha256, least_recently_used
 
 _log = logging.getLogger(__name__)
 
@@ -156,11 +156,7 @@ def remove_unused(cache: Path, most: int = MOST_CACHED) -> None:
         cache: The folder that they are in.
         most: How many stay.
     """
-    used_s = {}
-    for manifest in cache.glob(f"*/{MANIFEST}"):
-        with suppress(FileNotFoundError):  # another process may remove it too
-            used_s[manifest] = manifest.stat().st_mtime
-    for manifest in sorted(used_s, key=lambda manifest: used_s[manifest])[:-most]:
+    for manifest in least_recently_used(cache.glob(f"*/{MANIFEST}"), most):
         _log.info("%s is removed: %d others were used since", manifest.parent, most)
         manifest.unlink(missing_ok=True)  # first, so that no one opens half a folder
         shutil.rmtree(manifest.parent, ignore_errors=True)
