@@ -173,10 +173,13 @@ def test_an_interrupt_in_the_middle_of_configure_ends_it_cleanly() -> None:
         assert child.wait(PATIENCE_S) == 0, child.last_words()
 
 
-def test_an_interrupt_in_the_middle_of_an_autostart_ends_it_cleanly() -> None:
+@pytest.mark.parametrize(
+    ("node", "said"), [(SLOW_TO_CONFIGURE, "configuring"), (SLOW_FRAME, "working")]
+)
+def test_an_interrupt_waits_neither_for_an_autostart_nor_for_a_frame(node: str, said: str) -> None:
     with ProcessGroup(private_environment()) as group:
-        child = start(group, SLOW_TO_CONFIGURE, "autostart:=true")
-        wait_until(lambda: "configuring" in child.lines, PATIENCE_S, "the transition")
+        child = start(group, node, "autostart:=true")
+        wait_until(lambda: said in child.lines, PATIENCE_S, said)
         child.send(signal.SIGINT)
         assert child.wait(PATIENCE_S) == 0, child.last_words()
 
@@ -187,14 +190,6 @@ def test_an_interrupt_in_the_middle_of_the_imports_ends_it_cleanly(node: str) ->
         child = group.start("node", [sys.executable, "-c", INTERRUPTED_IMPORTS, node])
         assert child.wait(PATIENCE_S) == 0, child.last_words()
         assert child.last_words() == "importing"
-
-
-def test_an_interrupt_in_the_middle_of_a_frame_does_not_wait_for_it() -> None:
-    with ProcessGroup(private_environment()) as group:
-        child = start(group, SLOW_FRAME, "autostart:=true")
-        wait_until(lambda: "working" in child.lines, PATIENCE_S, "the frame")
-        child.send(signal.SIGINT)
-        assert child.wait(PATIENCE_S) == 0, child.last_words()
 
 
 def test_a_library_that_is_slow_to_end_does_not_hold_up_the_process() -> None:
