@@ -214,10 +214,10 @@ def test_validation_keeps_the_best_weights(base: Path, pool: Path, tmp_path: Pat
     held["data"]["pool"] |= {"pictures": 4, "processes": 1}
     validation = {**held, "batches": 1, "every": 1}
     options = {"parts": ["prompt_head"]}
-    changes = (f"validation={json.dumps(validation)}", "ema_decay=0", "warmup_steps=60")
+    changes = (f"validation={json.dumps(validation)}", "ema_decay=0", "warmup_steps=6")
     config = smoke(base, pool, "full_finetuning", options, *changes)
     # Steps that grow overshoot in the end: the best weights are not the last ones.
-    config = replace(config, learning_rate=6.0)
+    config = replace(config, learning_rate=0.6)
     train(config, tmp_path, "cpu", False, float("inf"))
     losses = [row["validation_loss"] for row in rows(tmp_path)]
     assert len(losses) == 6 and min(losses) < losses[-1]
